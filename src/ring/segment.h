@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The segment: the memory that the two ends of a connection share
+ *
+ * Theory of operation
+ *
+ * One sealed memfd a connection holds both directions.  Its first page has the cursors and the
+ * armed words of both; then come the *near* parts of the two rings, SEGMENT_NEAR bytes each, then
+ * the *far* parts, the rest of each ring:
+ *
+ *   | control page | near 0 | near 1 |      far 0      |      far 1      |
+ *
+ * A ring is virtually as large as TCP's buffering, but while the reader keeps up, the writer goes
+ * back to the start of the near part (a new *lap*, see ring.h), so that few pages are ever touched.
+ * The far parts are mapped when they are first needed.
+ *
+ * Both ends map all of it writable, so each may change any byte at any moment.  A value read from
+ * here is copied out, checked against what this end knows from its side record, and only then used.
+ * The daemon creates the segment sealed against shrinking and growing and never maps it.
+ */
+#ifndef SMCU_RING_SEGMENT_H
+#define SMCU_RING_SEGMENT_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SEGMENT_PAGE 4096U
+#define SEGMENT_NEAR (256U * 1024U)           /* bytes of a ring's near part */
+#define RING_BYTES_MIN SEGMENT_NEAR           /* a ring may be all near */
+#define RING_BYTES_MAX (64U * 1024U * 1024U)
+#define RING_BYTES_DEFAULT (4U * 1024U * 1024U)
+
+/* What the writer says about its stream, ored into segment_writer.marks and never taken back. */
+#define MARK_ATTACHED (1U << 0)  /* its shim drives the connection through this segment */
+#define MARK_SHUT (1U << 1)      /* shutdown(SHUT_WR): nothing follows what is in the ring */
+#define MARK_CLOSED (1U << 2)    /* closed by its last holder */
+
+/* segment_writer.switched: how far the writer is with leaving TCP */
+enum switch_state {
+	SWITCH_NONE = 0,   /* everything so far went to TCP */
+	SWITCH_BEGUN,      /* @switch_at is set, the switching byte is on its way */
+	SWITCH_DONE,       /* what follows byte @switch_at is in the ring */
+	SWITCH_OFF         /* given up: this direction stays TCP for ever */
+};
+
+/**
+ * struct segment_writer - cache line of one direction that its writer writes
+ * @produced: stream position in the ring after the last byte written (starts at 0 in the ring)
+ * @lap: stream position that stands at ring offset 0 in the lap of @produced
+ * @switch_at: bytes that went through TCP before the ring begins; valid from SWITCH_BEGUN on
+ * @switched: enum switch_state
+ * @marks: MARK_*
+ * @wants_space: armed word of the space bell: the writer sleeps, ring when there is space
+ */
+struct segment_writer {
+	_Atomic uint64_t produced;
+	_Atomic uint64_t lap;
+	_Atomic uint64_t switch_at;
+	_Atomic uint32_t switched;
+	_Atomic uint32_t marks;
+	_Atomic uint32_t wants_space;
+};
+
+/**
+ * struct segment_reader - cache line of one direction that its reader writes
+ * @consumed: stream position after the last byte read
+ * @wants_data: armed word of the data bell: the reader sleeps, ring when there is data
+ */
+struct segment_reader {
+	_Atomic uint64_t consumed;
+	_Atomic uint32_t wants_data;
+};
+
+/**
+ * struct segment_direction - control block of one direction
+ */
+struct segment_direction {
+	_Alignas(64) struct segment_writer writer;
+	_Alignas(64) struct segment_reader reader;
+	_Alignas(64) uint8_t reserved[128];
+};
+
+/**
+ * struct segment_control - the control page
+ */
+struct segment_control {
+	struct segment_direction direction[2];
+};
+
+_Static_assert(sizeof(struct segment_direction) == 256, "layout is shared between releases");
+_Static_assert(sizeof(struct segment_control) <= SEGMENT_PAGE, "one page");
+
+/* segment_size - bytes of the memfd for rings of @ring_bytes each */
+static inline uint64_t segment_size(uint32_t ring_bytes)
+{
+	return SEGMENT_PAGE + 2ULL * ring_bytes;
+}
+
+/* segment_near_offset, segment_far_offset - where the parts of direction @d start in the memfd */
+static inline uint64_t segment_near_offset(unsigned int d)
+{
+	return SEGMENT_PAGE + (uint64_t)d * SEGMENT_NEAR;
+}
+
+static inline uint64_t segment_far_offset(unsigned int d, uint32_t ring_bytes)
+{
+	return SEGMENT_PAGE + 2ULL * SEGMENT_NEAR + (uint64_t)d * (ring_bytes - SEGMENT_NEAR);
+}
+
+/* segment_bytes_valid - may a ring have this size? (a power of two between the limits) */
+static inline int segment_bytes_valid(uint64_t ring_bytes)
+{
+	return ring_bytes >= RING_BYTES_MIN && ring_bytes <= RING_BYTES_MAX &&
+	       (ring_bytes & (ring_bytes - 1)) == 0;
+}
+
+/**
+ * segment_create - make a segment: a memfd of segment_size(), sealed SHRINK, GROW and SEAL
+ * @ring_bytes: see segment_bytes_valid()
+ *
+ * Return: a close-on-exec descriptor, or -errno.
+ */
+int segment_create(uint32_t ring_bytes);
+
+#endif
