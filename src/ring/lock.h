@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A lock in shared memory that survives its holder
+ *
+ * The word holds the holder's thread id.  Holders keep it for a copy of at most RING_PIECE bytes and
+ * never sleep with it.  Who waits yields, then sleeps on the word for a millisecond at a time, and
+ * takes the lock over from a thread that no longer exists.  What the lock guards must be
+ * consistent at each instruction, since its holder may be killed at any.
+ */
+#ifndef SMCU_RING_LOCK_H
+#define SMCU_RING_LOCK_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/**
+ * lock_take - take the lock, waiting for it
+ * @tid: the calling thread's id
+ *
+ * Return: 0, or -EDEADLK when this very thread holds it (a signal handler interrupted the holder).
+ */
+int lock_take_slowly(_Atomic uint32_t *word, uint32_t tid);
+
+static inline int lock_take(_Atomic uint32_t *word, uint32_t tid)
+{
+	uint32_t free = 0;
+
+	if (atomic_compare_exchange_strong_explicit(word, &free, tid, memory_order_seq_cst,
+						    memory_order_relaxed))
+		return 0;
+	return lock_take_slowly(word, tid);
+}
+
+void lock_wake(_Atomic uint32_t *word);
+
+static inline void lock_drop(_Atomic uint32_t *word)
+{
+	if (atomic_exchange_explicit(word, 0, memory_order_release) & 0x80000000U)
+		lock_wake(word);
+}
+
+#endif

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+#include "ring/ring.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/types.h>
+
+/* An empty ring goes back to its start when the writer stands at least so far from it. */
+#define LAP_WHEN_EMPTY SEGMENT_PAGE
+
+static uint64_t own_position(const struct ring *ring)
+{
+	return atomic_load_explicit(&ring->own->position, memory_order_relaxed);
+}
+
+/* Contiguous bytes from @offset, at most @n, and where they are. */
+static ssize_t ring_span(struct ring *ring, uint64_t offset, uint64_t n, uint8_t **span)
+{
+	if (offset < SEGMENT_NEAR) {
+		*span = ring->near + offset;
+		return (ssize_t)(n < SEGMENT_NEAR - offset ? n : SEGMENT_NEAR - offset);
+	}
+	if (!ring->far) {
+		void *far = mmap(NULL, ring->bytes - SEGMENT_NEAR, PROT_READ | PROT_WRITE,
+				 MAP_SHARED, ring->segment, (off_t)ring->far_offset);
+
+		if (far == MAP_FAILED)
+			return -ENOMEM;
+		ring->far = far;
+	}
+	*span = ring->far + (offset - SEGMENT_NEAR);
+	return (ssize_t)n;
+}
+
+static void begin_lap(struct side_direction *own, uint64_t produced)
+{
+	/* @previous_lap is looked at only while the reader is behind @lap: not yet. */
+	own->previous_lap = own->lap;
+	atomic_signal_fence(memory_order_seq_cst);
+	own->lap = produced;
+}
+
+ssize_t ring_reserve(struct ring *ring, uint8_t **span)
+{
+	struct side_direction *own = ring->own;
+	uint64_t produced = own_position(ring);
+	uint64_t consumed = atomic_load_explicit(&ring->shared->reader.consumed, memory_order_acquire);
+	uint64_t offset, room;
+
+	if (consumed < own->seen || consumed > produced)
+		return -EPROTO;
+	own->seen = consumed;
+	if (consumed >= own->lap) {
+		offset = produced - own->lap;
+		if (offset == ring->bytes || (consumed == produced && offset >= LAP_WHEN_EMPTY)) {
+			if (consumed == own->lap && consumed != produced)
+				return 0; /* a whole lap is unread */
+			begin_lap(own, produced);
+		}
+	}
+	offset = produced - own->lap;
+	if (consumed >= own->lap)
+		room = ring->bytes - offset;
+	else
+		room = consumed - own->previous_lap - offset;
+	if (offset > ring->bytes || room > ring->bytes - offset)
+		return -EPROTO; /* only a holder of our own end can have done this */
+	return room ? ring_span(ring, offset, room, span) : 0;
+}
+
+void ring_publish(struct ring *ring, size_t n)
+{
+	struct side_direction *own = ring->own;
+	uint64_t produced = own_position(ring) + n;
+	uint64_t reach = produced - own->lap;
+
+	if (reach > own->high_water)
+		own->high_water = (uint32_t)reach;
+	atomic_store_explicit(&own->position, produced, memory_order_relaxed);
+	atomic_store_explicit(&ring->shared->writer.lap, own->lap, memory_order_relaxed);
+	atomic_store_explicit(&ring->shared->writer.produced, produced, memory_order_release);
+}
+
+/*
+ * The stretch of the stream that the reader can reach in its lap.  Sets @offset to where it
+ * starts in the ring.
+ */
+static ssize_t readable(struct ring *ring, uint64_t *offset)
+{
+	struct side_direction *own = ring->own;
+	uint64_t consumed = own_position(ring);
+	uint64_t produced = atomic_load_explicit(&ring->shared->writer.produced, memory_order_acquire);
+	uint64_t lap = atomic_load_explicit(&ring->shared->writer.lap, memory_order_relaxed);
+	uint64_t limit = produced;
+
+	if (produced < own->seen || produced - consumed > ring->bytes)
+		return -EPROTO;
+	own->seen = produced;
+	if (produced == consumed)
+		return 0;
+	/* A lap that begins beyond @produced was begun after we looked: not our concern yet. */
+	if (lap != own->lap && lap <= produced) {
+		if (lap < consumed || lap < own->lap)
+			return -EPROTO;
+		if (lap == consumed)
+			own->lap = lap;
+		else
+			limit = lap;
+	}
+	*offset = consumed - own->lap;
+	if (*offset > ring->bytes || limit - consumed > ring->bytes - *offset)
+		return -EPROTO;
+	return (ssize_t)(limit - consumed);
+}
+
+ssize_t ring_front(struct ring *ring, uint8_t **span)
+{
+	uint64_t offset;
+	ssize_t n = readable(ring, &offset);
+
+	return n > 0 ? ring_span(ring, offset, (uint64_t)n, span) : n;
+}
+
+void ring_release(struct ring *ring, size_t n)
+{
+	uint64_t consumed = own_position(ring) + n;
+
+	atomic_store_explicit(&ring->own->position, consumed, memory_order_relaxed);
+	atomic_store_explicit(&ring->shared->reader.consumed, consumed, memory_order_release);
+}
+
+/* Copy @n bytes out of the ring from @offset on; they are known to be there. */
+static ssize_t copy_out(struct ring *ring, uint64_t offset, uint8_t *to, size_t n)
+{
+	size_t done = 0;
+
+	while (done < n) {
+		uint8_t *span;
+		ssize_t part = ring_span(ring, offset + done, n - done, &span);
+
+		if (part < 0)
+			return part;
+		memcpy(to + done, span, (size_t)part);
+		done += (size_t)part;
+	}
+	return (ssize_t)done;
+}
+
+ssize_t ring_peek_at(struct ring *ring, size_t skip, void *to, size_t n)
+{
+	uint64_t offset, produced;
+	ssize_t first = readable(ring, &offset);
+	uint8_t *out = to;
+	size_t done = 0, rest;
+
+	if (first <= 0)
+		return first;
+	if (skip < (size_t)first) {
+		size_t part = (size_t)first - skip < n ? (size_t)first - skip : n;
+		ssize_t error = copy_out(ring, offset + skip, out, part);
+
+		if (error < 0)
+			return error;
+		done = part;
+	}
+	/* What follows, if anything, begins the next lap at offset 0. */
+	produced = ring->own->seen;
+	rest = (size_t)(produced - own_position(ring)) - (size_t)first;
+	skip = skip > (size_t)first ? skip - (size_t)first : 0;
+	if (done < n && rest > skip) {
+		size_t part = rest - skip < n - done ? rest - skip : n - done;
+		ssize_t error = copy_out(ring, skip, out + done, part);
+
+		if (error < 0)
+			return error;
+		done += part;
+	}
+	return (ssize_t)done;
+}
+
+size_t ring_available(const struct ring *ring)
+{
+	uint64_t n = atomic_load_explicit(&ring->shared->writer.produced, memory_order_acquire) -
+		     own_position(ring);
+
+	return n > ring->bytes ? ring->bytes : (size_t)n;
+}
+
+size_t ring_unread(const struct ring *ring)
+{
+	uint64_t n = own_position(ring) -
+		     atomic_load_explicit(&ring->shared->reader.consumed, memory_order_acquire);
+
+	return n > ring->bytes ? ring->bytes : (size_t)n;
+}
+
+size_t ring_room(const struct ring *ring)
+{
+	return ring->bytes - ring_unread(ring);
+}
+
+bool ring_writable(const struct ring *ring)
+{
+	/* As TCP: writable again when a third or more is free. */
+	return ring_room(ring) >= ring->bytes / 3;
+}
+
+void ring_trim(struct ring *ring, uint32_t least)
+{
+	struct side_direction *own = ring->own;
+	uint32_t touched = own->high_water;
+
+	if (touched < least || touched == 0 || ring_unread(ring))
+		return;
+	(void)madvise(ring->near, SEGMENT_NEAR, MADV_REMOVE);
+	if (touched > SEGMENT_NEAR && ring->far)
+		(void)madvise(ring->far, ring->bytes - SEGMENT_NEAR, MADV_REMOVE);
+	own->high_water = 0;
+}
+
+void ring_unmap(struct ring *ring)
+{
+	if (ring->far)
+		munmap(ring->far, ring->bytes - SEGMENT_NEAR);
+	ring->far = NULL;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ring: one direction of a connection in shared memory
+ *
+ * Theory of operation
+ *
+ * Positions are 64-bit stream positions that never wrap: @produced bytes were ever written into
+ * the ring, @consumed were ever read.  Where a position stands in memory depends on the *lap*: the
+ * stream position that stands at offset 0.  The writer begins a new lap
+ *   - when it has reached the end of the ring, and
+ *   - when the ring is empty and it stands a page or more from the start,
+ * so that a ring whose reader keeps up lives in a few hot pages, and one whose reader does not has
+ * its whole size as a buffer.  At most one lap is ahead of the reader's.
+ *
+ *   same lap:        | free | C data P | free ........ |
+ *   writer lapped:   | data P | free | C data (end of lap) | unused |
+ *
+ * Each end trusts only its side record.  The peer's cursors are copied from the segment, checked
+ * (monotonic, never more than a ring apart, every offset inside the ring) and then used; a bad one
+ * is -EPROTO, which ends this connection and nothing else.  Stores are ordered so that at each
+ * instruction the cursors are consistent: a writer may be killed anywhere.
+ *
+ * All functions but ring_available() and ring_room() want the direction's lock (lock.h) held.
+ */
+#ifndef SMCU_RING_RING_H
+#define SMCU_RING_RING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ring/segment.h"
+#include <sys/types.h>
+
+#include "ring/side.h"
+
+#define RING_PIECE (64U * 1024U) /* bytes copied between two publications */
+
+/**
+ * struct ring - one direction as one process sees it
+ * @shared: control block in the segment, never believed unchecked
+ * @own: this end's cursors, in the side record
+ * @near: mapping of the first SEGMENT_NEAR bytes
+ * @far: mapping of the rest, NULL until it is needed
+ * @bytes: size of the ring
+ * @segment: descriptor of the segment, to map @far from
+ * @far_offset: where the far part stands in the segment
+ */
+struct ring {
+	struct segment_direction *shared;
+	struct side_direction *own;
+	uint8_t *near;
+	uint8_t *far;
+	uint32_t bytes;
+	int segment;
+	uint64_t far_offset;
+};
+
+/**
+ * ring_reserve - where the writer may write next
+ * @span: set to the first byte
+ *
+ * Return: contiguous bytes that may be written at @span, 0 when the ring is full, or -EPROTO,
+ * -ENOMEM.
+ */
+ssize_t ring_reserve(struct ring *ring, uint8_t **span);
+
+/* ring_publish - make the next @n reserved bytes visible to the reader */
+void ring_publish(struct ring *ring, size_t n);
+
+/**
+ * ring_front - what the reader may read next
+ * @span: set to the first byte
+ *
+ * Return: contiguous readable bytes at @span, 0 when the ring is empty, or -EPROTO, -ENOMEM.
+ */
+ssize_t ring_front(struct ring *ring, uint8_t **span);
+
+/* ring_release - the next @n readable bytes have been read */
+void ring_release(struct ring *ring, size_t n);
+
+/**
+ * ring_peek_at - copy up to @n readable bytes, @skip bytes after the front, without reading them
+ *
+ * Return: bytes copied, or -errno as ring_front().
+ */
+ssize_t ring_peek_at(struct ring *ring, size_t skip, void *to, size_t n);
+
+/* ring_available - readable bytes as of now; a lying peer may make it any number up to the size */
+size_t ring_available(const struct ring *ring);
+
+/* ring_unread - bytes written and not yet read by the peer, as far as it says */
+size_t ring_unread(const struct ring *ring);
+
+/* ring_room - bytes that a writer could write as of now, at least when all of it is asked for */
+size_t ring_room(const struct ring *ring);
+
+/* ring_writable - is there room enough to wake a writer for? */
+bool ring_writable(const struct ring *ring);
+
+/**
+ * ring_trim - give the pages of an empty ring back (the writer owns free space, so only it may)
+ * @least: do so only when at least that many bytes were touched
+ */
+void ring_trim(struct ring *ring, uint32_t least);
+
+/* ring_unmap - forget the far mapping */
+void ring_unmap(struct ring *ring);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+#include "ring/wait.h"
+
+#include <sched.h>
+
+static inline void pause_a_moment(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("isb" ::: "memory");
+#endif
+}
+
+bool wait_step(struct wait *wait)
+{
+	switch (wait_next(wait)) {
+	case WAIT_PAUSE:
+		pause_a_moment();
+		return true;
+	case WAIT_YIELD:
+		sched_yield();
+		return true;
+	default:
+		return false;
+	}
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The waiting policy: look, yield while that is cheap, then sleep
+ *
+ * Theory of operation
+ *
+ * Who finds nothing looks a few more times, then gives the processor away and looks again, up to a
+ * number of yields, and then sleeps on a doorbell.  There is no shared count of spinners:
+ * sched_yield() returning at once says that nobody else wanted this processor, and when somebody
+ * did, he ran.  Each waiting place has a *habit*: if the last wait there found nothing and the
+ * sleep after it was long, the next wait goes to sleep at once, so that what is idle costs nothing;
+ * a short sleep, or something found, makes it hopeful again.
+ *
+ * The policy is pure: it is told what happened and says what to do next.
+ */
+#ifndef SMCU_RING_WAIT_H
+#define SMCU_RING_WAIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define WAIT_PAUSES 12U                /* looks with a pause between, before the first yield */
+#define WAIT_YIELDS_DEFAULT 100U
+#define WAIT_SHORT_SLEEP_NS 150000ULL  /* a sleep shorter than that: waiting would have paid */
+
+enum wait_step { WAIT_PAUSE, WAIT_YIELD, WAIT_SLEEP };
+
+/**
+ * struct wait_habit - what a waiting place has learned
+ * @hopeless: the last wait was in vain and the sleep long
+ */
+struct wait_habit {
+	bool hopeless;
+};
+
+/**
+ * struct wait - one wait in progress
+ * @habit: of the place
+ * @pauses, @yields: steps left
+ */
+struct wait {
+	struct wait_habit *habit;
+	uint32_t pauses;
+	uint32_t yields;
+};
+
+/* wait_begin - start a wait at a place; @yields: the configured number of yields */
+static inline void wait_begin(struct wait *wait, struct wait_habit *habit, uint32_t yields)
+{
+	wait->habit = habit;
+	wait->pauses = habit->hopeless ? 0 : WAIT_PAUSES;
+	wait->yields = habit->hopeless ? 0 : yields;
+}
+
+/* wait_next - nothing there yet: what now? */
+static inline enum wait_step wait_next(struct wait *wait)
+{
+	if (wait->pauses) {
+		wait->pauses--;
+		return WAIT_PAUSE;
+	}
+	if (wait->yields) {
+		wait->yields--;
+		return WAIT_YIELD;
+	}
+	return WAIT_SLEEP;
+}
+
+/* wait_found - it came while we were looking */
+static inline void wait_found(struct wait *wait)
+{
+	wait->habit->hopeless = false;
+}
+
+/* wait_slept - a sleep at this place took @ns nanoseconds */
+static inline void wait_slept(struct wait_habit *habit, uint64_t ns)
+{
+	habit->hopeless = ns >= WAIT_SHORT_SLEEP_NS;
+}
+
+/**
+ * wait_step - decide and do one step
+ *
+ * Return: true to look again, false when it is time to sleep.
+ */
+bool wait_step(struct wait *wait);
+
+#endif
