@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+# A thin layer over meson and ninja.  `make help` says what there is.
+
+export PATH := /usr/bin:/usr/sbin:$(PATH) # Debian's meson needs Debian's python3
+BUILD ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) --quiet
+
+$(BUILD)/build.ninja:
+	@scripts/setup --check build
+	@scripts/configure $(BUILD) --prefix=$(PREFIX)
+
+# Shows on this machine what smcu does, and draws it.
+demo:
+	@scripts/setup demo
+	@$(MAKE) --no-print-directory all
+	@SMCU_BUILD=$(abspath $(BUILD)) bench/demo
+
+# Builds every variant and runs every test; the last line counts them.
+check:
+	@tests/run
+
+check-long:
+	@tests/run --long
+
+bench:
+	@scripts/setup demo
+	@$(MAKE) --no-print-directory all
+	@SMCU_BUILD=$(abspath $(BUILD)) bench/run
+
+install: all
+	@meson configure $(BUILD) -Dprefix=$(PREFIX)
+	@ninja -C $(BUILD) --quiet
+	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet
+
+format:
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+clean:
+	@rm -rf build build-asan build-tsan build-clang
+
+help:
+	@echo 'make             build into $(BUILD)/'
+	@echo 'make demo        show what smcu does on this machine'
+	@echo 'make check       build every variant, run every test (about ten minutes)'
+	@echo 'make check-long  and the long tests'
+	@echo 'make bench       measure'
+	@echo 'make install     PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
+	@echo 'make format      clang-format what is tracked'
+	@echo 'make clean       remove the build directories'
+
+.PHONY: all demo check check-long bench install format clean help
