@@ -6,7 +6,8 @@
  * the socket answers.  Several commands may start one at the same moment: all but one are refused,
  * because the first holds the lock, and end with another status.  So the status is not believed:
  * what counts is whether somebody answers, at once after status 0, and within RACE_MS otherwise,
- * since the winner may not have come as far as its socket.
+ * since the winner may not have come as far as its socket.  Or the lock was that of a daemon about
+ * to end for want of users: then one is started again.
  *
  * The daemon outlives us, so it gets nothing of ours: no descriptor, and an anonymous file for its
  * standard error, from which the reason of a failure is read.
@@ -27,7 +28,8 @@
 
 #include "cli/report.h"
 
-#define RACE_MS 2000
+#define ATTEMPTS 3
+#define RACE_MS 500
 #define RETRY_MS 10
 #define EXEC_FAILED 127
 
@@ -55,9 +57,11 @@ int installed_find(const char *name, const char *relative, const char *configure
 	return -ENOENT;
 }
 
+/* Nobody there, or somebody who is just leaving. */
 static bool nobody_answers(int error)
 {
-	return error == -ENOENT || error == -ECONNREFUSED;
+	return error == -ENOENT || error == -ECONNREFUSED || error == -ECONNRESET ||
+	       error == -EPIPE;
 }
 
 static void sleep_ms(long milliseconds)
@@ -78,6 +82,8 @@ __attribute__((noreturn)) static void become_daemon(const char *program, const c
 		_exit(EXEC_FAILED);
 	close_range(STDERR_FILENO + 1, ~0U, 0);
 	unsetenv("LD_PRELOAD");
+	unsetenv("SMCU_MOVE_AFTER"); /* this program's wish is not the policy for all to come */
+	unsetenv("SMCU_WAIT_YIELDS");
 	execl(program, "smcud", "--per-user", "--socket", socket_path, (char *)NULL);
 	_exit(EXEC_FAILED);
 }
@@ -109,10 +115,21 @@ static void read_complaint(int messages, char trouble[TROUBLE_MAX])
 		snprintf(trouble, TROUBLE_MAX, "smcud did not start");
 }
 
+static int wait_for_answer(struct client *client, const struct endpoint *endpoint, int milliseconds)
+{
+	int error = client_open(client, endpoint);
+
+	for (int waited = 0; nobody_answers(error) && waited < milliseconds; waited += RETRY_MS) {
+		sleep_ms(RETRY_MS);
+		error = client_open(client, endpoint);
+	}
+	return error;
+}
+
 static int start(struct client *client, const struct endpoint *endpoint, char trouble[TROUBLE_MAX])
 {
 	char program[PATH_MAX];
-	int status, waited, error, messages;
+	int status, error = -ENOENT, messages;
 
 	if (installed_find("smcud", "../sbin", SMCU_SBINDIR, X_OK, program) < 0) {
 		snprintf(trouble, TROUBLE_MAX, "smcud is not installed");
@@ -124,15 +141,12 @@ static int start(struct client *client, const struct endpoint *endpoint, char tr
 		snprintf(trouble, TROUBLE_MAX, "%s", strerror(-error));
 		return error;
 	}
-	status = run_daemon(program, endpoint->path, messages);
-	waited = status == EXEC_FAILED || status < 0 ? RACE_MS : 0;
-	do {
-		error = client_open(client, endpoint);
-		if (!nobody_answers(error) || waited >= RACE_MS)
+	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+		status = run_daemon(program, endpoint->path, messages);
+		error = wait_for_answer(client, endpoint, status == 0 ? 0 : RACE_MS);
+		if (!nobody_answers(error) || status == EXEC_FAILED)
 			break;
-		sleep_ms(RETRY_MS);
-		waited += RETRY_MS;
-	} while (true);
+	}
 	if (error)
 		read_complaint(messages, trouble);
 	close(messages);

@@ -6,13 +6,14 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/usage.h"
 
 static const char help[] =
 	"usage: smcu COMMAND [OPTION ...]\n"
 	"\n"
 	"  run [OPTION ...] [--] PROGRAM [ARGUMENT ...]\n"
 	"                      run PROGRAM with its TCP connections through shared memory\n"
-	"      --require           fail if no daemon can be had (default: run as plain TCP)\n"
+	"      --require           fail rather than stay TCP: no daemon, a peer without smcu\n"
 	"      --verbose           have the program say what smcu does, on standard error\n"
 	"      --move-after BYTES  move a connection after so many bytes (k, M, G; 0: at once)\n"
 	"  ss [--json]         list connections: is it in shared memory, and if not, why\n"
@@ -61,7 +62,5 @@ int main(int argc, char **argv)
 		}
 		return status;
 	}
-	fprintf(stderr, "smcu: unknown %s '%s' (try 'smcu help')\n",
-		argv[1][0] == '-' ? "option" : "command", argv[1]);
-	return STATUS_USAGE;
+	return usage_error(argv[1][0] == '-' ? "unknown option" : "unknown command", argv[1]);
 }

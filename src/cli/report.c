@@ -8,6 +8,7 @@
 
 #include "cli/command.h"
 #include "cli/names.h"
+#include "cli/usage.h"
 
 const char *client_trouble(int error)
 {
@@ -46,21 +47,11 @@ static int parse(struct report *report, const char **chosen, int argc, char **ar
 		case 's':
 			*chosen = optarg;
 			break;
-		case ':':
-			fprintf(stderr, "smcu: option '%s' needs a value\n", argv[optind - 1]);
-			return STATUS_USAGE;
 		default:
-			fprintf(stderr, "smcu: unknown option '%s' (try 'smcu help')\n",
-				argv[optind - 1]);
-			return STATUS_USAGE;
+			return usage_option_error(option, argv);
 		}
 	}
-	if (optind < argc) {
-		fprintf(stderr, "smcu: %s takes no '%s' (try 'smcu help')\n", argv[0],
-			argv[optind]);
-		return STATUS_USAGE;
-	}
-	return STATUS_OK;
+	return optind < argc ? usage_error("too much on the command line:", argv[optind]) : STATUS_OK;
 }
 
 int report_open(struct report *report, int argc, char **argv)

@@ -22,6 +22,7 @@
 #include "cli/command.h"
 #include "cli/daemon_start.h"
 #include "cli/names.h"
+#include "cli/usage.h"
 
 #define PRELOAD_NAME "libsmcu-preload.so"
 #define KEEP_DESCRIPTOR_MIN 64 /* below, numbers are the program's */
@@ -44,12 +45,6 @@ struct run {
 	char **argv;
 };
 
-static int usage_error(const char *what, const char *argument)
-{
-	fprintf(stderr, "smcu: %s '%s' (try 'smcu help')\n", what, argument);
-	return STATUS_USAGE;
-}
-
 static int take_option(struct run *run, int option, char **argv)
 {
 	switch (option) {
@@ -67,10 +62,8 @@ static int take_option(struct run *run, int option, char **argv)
 		if (parse_amount(optarg, &run->move_after) < 0)
 			return usage_error("not a number of bytes:", optarg);
 		return STATUS_OK;
-	case ':':
-		return usage_error("a value is missing after", argv[optind - 1]);
 	default:
-		return usage_error("unknown option", argv[optind - 1]);
+		return usage_option_error(option, argv);
 	}
 }
 
