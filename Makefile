@@ -6,6 +6,8 @@ BUILD ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
 
+SETUP_CHECK = scripts/setup check || { echo '0 passed, 1 failed, 0 skipped'; exit 1; }
+
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
 
@@ -21,9 +23,11 @@ demo:
 
 # Builds every variant and runs every test; the last line counts them.
 check:
+	@$(SETUP_CHECK)
 	@tests/run
 
 check-long:
+	@$(SETUP_CHECK)
 	@tests/run --long
 
 bench:
@@ -32,8 +36,8 @@ bench:
 	@SMCU_BUILD=$(abspath $(BUILD)) bench/run
 
 install: all
-	@meson configure $(BUILD) -Dprefix=$(PREFIX)
-	@ninja -C $(BUILD) --quiet
+	@meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX))
+	@ninja -C $(BUILD) --quiet >/dev/null
 	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet
 
 format:

@@ -11,9 +11,9 @@
 /* Exit statuses; those of run are the shell's. */
 enum status {
 	STATUS_OK = 0,
-	STATUS_FAILED = 1,      /* no daemon, or it did not answer as it should */
-	STATUS_USAGE = 2,       /* the command line makes no sense */
-	STATUS_NOT_RUN = 126,   /* run: the program is there but cannot be executed */
+	STATUS_FAILED = 1, /* no daemon, or it did not answer as it should */
+	STATUS_USAGE = 2, /* the command line makes no sense */
+	STATUS_NOT_RUN = 126, /* run: the program is there but cannot be executed */
 	STATUS_NOT_FOUND = 127, /* run: no such program */
 };
 

@@ -21,9 +21,10 @@ static const char help[] =
 	"  version             print the version\n"
 	"  help                print this\n"
 	"\n"
-	"run, ss and stats take --socket PATH: the daemon to use, instead of the first that answers\n"
-	"of $SMCU_SOCKET, /run/smcu/smcud.sock, $XDG_RUNTIME_DIR/smcu/smcud.sock (or\n"
-	"/tmp/smcu-UID/smcud.sock).\n";
+	"run, ss and stats take --socket PATH: the daemon to use.  Without it, the first that\n"
+	"answers: $SMCU_SOCKET, or /run/smcu/smcud.sock, $XDG_RUNTIME_DIR/smcu/smcud.sock "
+	"(without\n"
+	"a runtime directory, /tmp/smcu-UID/smcud.sock).\n";
 
 static int command_help(int argc, char **argv)
 {
@@ -37,10 +38,10 @@ static const struct {
 	const char *name;
 	int (*command)(int argc, char **argv);
 } commands[] = {
-	{"run", command_run},         {"ss", command_ss},
-	{"stats", command_stats},     {"version", command_version},
+	{"run", command_run},		{"ss", command_ss},
+	{"stats", command_stats},	{"version", command_version},
 	{"--version", command_version}, {"-V", command_version},
-	{"help", command_help},       {"--help", command_help},
+	{"help", command_help},		{"--help", command_help},
 	{"-h", command_help},
 };
 

@@ -51,7 +51,8 @@ static int parse(struct report *report, const char **chosen, int argc, char **ar
 			return usage_option_error(option, argv);
 		}
 	}
-	return optind < argc ? usage_error("too much on the command line:", argv[optind]) : STATUS_OK;
+	return optind < argc ? usage_error("too much on the command line:", argv[optind])
+			     : STATUS_OK;
 }
 
 int report_open(struct report *report, int argc, char **argv)

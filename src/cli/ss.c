@@ -20,9 +20,10 @@ enum column { STATE, USER, PROCESS, LOCAL, PEER, SENT, RECEIVED, CALLS, MODE, CO
 
 #define CELL_MAX 160
 
-static const char *const titles[COLUMNS] = {"State", "User",     "Process", "Local-Address",
-					    "Peer-Address", "Sent", "Received", "Calls",
-					    "Mode"};
+static const char *const titles[COLUMNS] = {
+	"State", "User",     "Process", "Local-Address", "Peer-Address",
+	"Sent",	 "Received", "Calls",	"Mode",
+};
 
 /* struct row - one line of the table, ready to print */
 struct row {
@@ -133,11 +134,6 @@ static int print_table(const struct snapshot_connection *connections, size_t cou
 	return STATUS_OK;
 }
 
-static const char *json_mode(bool moved)
-{
-	return moved ? "SHM" : "TCP";
-}
-
 static json_t *json_address(const struct side_address *address)
 {
 	char ip[NAME_ADDRESS_MAX];
@@ -146,42 +142,47 @@ static json_t *json_address(const struct side_address *address)
 	return json_pack("{s:s, s:i}", "address", ip, "port", (int)address->port);
 }
 
-static json_t *json_bytes(const struct snapshot_connection *c, unsigned int direction)
+static json_t *json_direction(const struct snapshot_connection *c, unsigned int direction)
 {
 	return json_pack("{s:o, s:o, s:o}", "tcp", json_count(c->bytes_tcp[direction]), "shm",
 			 json_count(c->bytes_shm[direction]), "calls",
 			 json_count(c->calls[direction]));
 }
 
+static json_t *json_mode(bool established, bool moved)
+{
+	return established ? json_string(moved ? "SHM" : "TCP") : json_null();
+}
+
+/* Every object has every member: what makes no sense (the mode of a listener) is null. */
 static json_t *json_connection(const struct snapshot_connection *c)
 {
-	char user[NAME_USER_MAX], cookie[24];
 	bool established = c->state == SIDE_TCP || c->state == SIDE_SHM;
 	bool explained = established && (c->moved & MOVED_BOTH) != MOVED_BOTH;
-	json_t *object;
+	char user[NAME_USER_MAX], cookie[24];
+	json_t *o = json_object();
 
 	name_user(c->uid, user);
 	snprintf(cookie, sizeof(cookie), "%llx", (unsigned long long)c->cookie);
-	object = json_pack("{s:s, s:o, s:I, s:i, s:o, s:i, s:s, s:o, s:o, s:o, s:o}", "state",
-			   state_name(c->state), "user", json_text(user, sizeof(user)), "uid",
-			   (json_int_t)c->uid, "pid", (int)c->pid, "program",
-			   json_text(c->program, sizeof(c->program)), "fd", (int)c->fd, "cookie", cookie,
-			   "local", json_address(&c->local), "peer", json_address(&c->peer),
-			   "sent", json_bytes(c, 0), "received", json_bytes(c, 1));
-	if (!object)
-		return NULL;
-	/* Members that make no sense for a listener are null: every object has every name. */
-	json_object_set_new(object, "mode", !established ? json_null()
-				     : json_string(json_mode(c->moved & MOVED_BOTH)));
-	json_object_set_new(object, "sending", !established ? json_null()
-				     : json_string(json_mode(c->moved & MOVED_SENDING)));
-	json_object_set_new(object, "receiving", !established ? json_null()
-				     : json_string(json_mode(c->moved & MOVED_RECEIVING)));
-	json_object_set_new(object, "reason", !explained ? json_null()
-				     : json_string(reason_name(c->reason)));
-	json_object_set_new(object, "reason_text", !explained ? json_null()
-				     : json_string(reason_text(c->reason)));
-	return object;
+	json_object_set_new(o, "state", json_string(state_name(c->state)));
+	json_object_set_new(o, "user", json_text(user, sizeof(user)));
+	json_object_set_new(o, "uid", json_integer(c->uid));
+	json_object_set_new(o, "pid", json_integer(c->pid));
+	json_object_set_new(o, "program", json_text(c->program, sizeof(c->program)));
+	json_object_set_new(o, "fd", json_integer(c->fd));
+	json_object_set_new(o, "cookie", json_string(cookie));
+	json_object_set_new(o, "local", json_address(&c->local));
+	json_object_set_new(o, "peer", json_address(&c->peer));
+	json_object_set_new(o, "sent", json_direction(c, 0));
+	json_object_set_new(o, "received", json_direction(c, 1));
+	json_object_set_new(o, "mode", json_mode(established, c->moved & MOVED_BOTH));
+	json_object_set_new(o, "sending", json_mode(established, c->moved & MOVED_SENDING));
+	json_object_set_new(o, "receiving", json_mode(established, c->moved & MOVED_RECEIVING));
+	json_object_set_new(o, "reason",
+			    explained ? json_string(reason_name(c->reason)) : json_null());
+	json_object_set_new(o, "reason_text",
+			    explained ? json_string(reason_text(c->reason)) : json_null());
+	return o;
 }
 
 static int print_json(const struct snapshot_connection *connections, size_t count)

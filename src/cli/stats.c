@@ -62,8 +62,8 @@ static void print_sizes(const uint64_t sizes[SIDE_SIZES])
 
 		if (!sizes[i])
 			continue;
-		printf("  %7u%s  %10" PRIu64 "  %.*s\n", 1U << i,
-		       i + 1 < SIDE_SIZES ? ".." : "+ ", sizes[i], length, bar);
+		printf("  %7u%s  %10" PRIu64 "  %.*s\n", 1U << i, i + 1 < SIDE_SIZES ? ".." : "+ ",
+		       sizes[i], length, bar);
 	}
 }
 
@@ -121,10 +121,10 @@ static json_t *json_daemon(const struct client *client, const struct snapshot_to
 			 json_text(client->welcome.release, sizeof(client->welcome.release)), "pid",
 			 (int)client->welcome.daemon_pid, "socket",
 			 json_text(client->endpoint.path, sizeof(client->endpoint.path)),
-			 "uptime_ms", json_count(t->uptime_ms), "sessions",
-			 json_count(t->sessions), "sessions_dropped",
-			 json_count(t->sessions_dropped), "offers", json_count(t->offers),
-			 "paired", json_count(t->paired), "refused", json_reasons(t->refused));
+			 "uptime_ms", json_count(t->uptime_ms), "sessions", json_count(t->sessions),
+			 "sessions_dropped", json_count(t->sessions_dropped), "offers",
+			 json_count(t->offers), "paired", json_count(t->paired), "refused",
+			 json_reasons(t->refused));
 }
 
 static json_t *json_totals(const struct client *client, const struct snapshot_totals *t)

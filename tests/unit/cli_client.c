@@ -17,13 +17,13 @@
 
 enum behaviour {
 	WELL,
-	HANGS_UP,       /* right after accept */
-	SAYS_FAREWELL,  /* instead of WELCOME */
+	HANGS_UP, /* right after accept */
+	SAYS_FAREWELL, /* instead of WELCOME */
 	TALKS_NONSENSE, /* a packet that is no message */
-	WRONG_ANSWER,   /* a message, but not the one asked for */
-	OTHER_RECORDS,  /* records of another size */
-	SHORT_RECORDS,  /* fewer bytes than count says */
-	MANY_FDS,       /* more descriptors than a message brings */
+	WRONG_ANSWER, /* a message, but not the one asked for */
+	OTHER_RECORDS, /* records of another size */
+	SHORT_RECORDS, /* fewer bytes than count says */
+	MANY_FDS, /* more descriptors than a message brings */
 };
 
 #define RECORDS 3U
@@ -88,7 +88,9 @@ static void answer_query(const struct daemon *daemon, int fd)
 	if (daemon->behaviour == WRONG_ANSWER)
 		message_init(&message, MESSAGE_WELCOME);
 	answer(fd, &message, file,
-	       daemon->behaviour == WRONG_ANSWER ? 0 : daemon->behaviour == MANY_FDS ? 3 : 1);
+	       daemon->behaviour == WRONG_ANSWER ? 0
+	       : daemon->behaviour == MANY_FDS	 ? 3
+						 : 1);
 	close(file);
 }
 
