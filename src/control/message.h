@@ -23,8 +23,9 @@
  *                             <-  SNAPSHOT (+ a sealed memfd holding @count records)
  *
  * The daemon answers when it likes: nobody waits for PAIRED.  After each message to a shim it
- * increments side_header.inbox in the shim's side segment (with pwrite(2): the daemon never maps
- * memory that a client can shrink), so that the shim learns of mail by looking at a word.
+ * increments side_header.inbox in the shim's side segment, so that the shim learns of mail by
+ * looking at a word.  (The daemon maps that page, which the seals keep from shrinking; pwrite(2)
+ * would wait for the inode's lock, which a client can hold for ever.)
  *
  * A packet that is short, long, of unknown type or version, or that brings the wrong number of
  * descriptors ends the session (after one FAREWELL saying why, when that can be sent).
@@ -34,6 +35,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
+
+#include "ring/side.h"
 
 #define MESSAGE_VERSION 1U
 #define MESSAGE_FDS_MAX 3U  /* descriptors that one valid message carries at the most */
@@ -108,10 +111,17 @@ struct message_welcome {
 /**
  * struct message_offer - hands one end of a connection over; brings its TCP socket
  * @id: chosen by the shim, unique within the session, never reused
+ * @local, @peer: its addresses, as getsockname(2) and getpeername(2) say
+ *
+ * The daemon does not believe the addresses: the kernel must find the socket with this cookie at
+ * them.  They are here because asking the socket itself (getsockname, getpeername, TCP_INFO) waits
+ * for the socket's lock, which a client can hold for ever (send(2) of a page that never comes).
  */
 struct message_offer {
 	struct message_header header;
 	uint64_t id;
+	struct side_address local;
+	struct side_address peer;
 };
 
 /**

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/disposer.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define CHUNK_ITEMS 126U
+
+struct item {
+	int fd;
+	_Atomic uint32_t *blame;
+};
+
+/**
+ * struct chunk - a piece of a queue: filled by the loop, emptied by the thread
+ */
+struct chunk {
+	struct chunk *next;
+	uint32_t count;
+	struct item items[CHUNK_ITEMS];
+};
+
+/**
+ * struct lane - one queue and its thread
+ * @filling: chunk that the loop adds to; the thread does not see it before disposer_wake()
+ * @lock: protects @first, @last, @asleep, @ending
+ * @first, @last: chunks handed to the thread
+ * @added: descriptors added by the loop, ever
+ * @closed: descriptors closed by the thread, ever
+ * @seen: @closed when the loop looked last; @seen_at: when that was
+ * @stuck: was found stuck and has not been idle since
+ */
+struct lane {
+	struct chunk *filling;
+	pthread_mutex_t lock;
+	pthread_cond_t more;
+	struct chunk *first;
+	struct chunk *last;
+	bool asleep;
+	bool ending;
+	bool started;
+	pthread_t thread;
+	uint64_t added;
+	_Atomic uint64_t closed;
+	uint64_t seen;
+	int64_t seen_at;
+	bool stuck;
+	const char *name;
+};
+
+struct disposer {
+	struct lane lanes[DISPOSE_CLASSES];
+};
+
+static const char *const lane_names[DISPOSE_CLASSES] = {"smcud-quick", "smcud-socket",
+							"smcud-foreign"};
+
+static void nothing(int signal)
+{
+	(void)signal;
+}
+
+static void close_chunk(struct lane *lane, struct chunk *chunk)
+{
+	uint32_t i;
+
+	for (i = 0; i < chunk->count; i++) {
+		close(chunk->items[i].fd);
+		if (chunk->items[i].blame)
+			atomic_fetch_sub(chunk->items[i].blame, 1);
+		atomic_fetch_add_explicit(&lane->closed, 1, memory_order_release);
+	}
+	free(chunk);
+}
+
+static struct chunk *next_chunk(struct lane *lane)
+{
+	struct chunk *chunk;
+
+	pthread_mutex_lock(&lane->lock);
+	while (!lane->first && !lane->ending) {
+		lane->asleep = true;
+		pthread_cond_wait(&lane->more, &lane->lock);
+		lane->asleep = false;
+	}
+	chunk = lane->first;
+	if (chunk)
+		lane->first = chunk->next;
+	if (!lane->first)
+		lane->last = NULL;
+	pthread_mutex_unlock(&lane->lock);
+	return chunk;
+}
+
+static void *lane_main(void *argument)
+{
+	struct lane *lane = argument;
+	struct chunk *chunk;
+
+	prctl(PR_SET_NAME, lane->name);
+	while ((chunk = next_chunk(lane)))
+		close_chunk(lane, chunk);
+	return NULL;
+}
+
+/* The thread takes no signal but SIGUSR1; the loop takes all others through its signalfd. */
+static int lane_start(struct lane *lane)
+{
+	struct sigaction action = {.sa_handler = nothing};
+	sigset_t all, before;
+	int error;
+
+	sigaction(SIGUSR1, &action, NULL);
+	sigfillset(&all);
+	sigdelset(&all, SIGUSR1);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&lane->thread, NULL, lane_main, lane);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	lane->started = !error;
+	return -error;
+}
+
+struct disposer *disposer_open(void)
+{
+	struct disposer *disposer = calloc(1, sizeof(*disposer));
+	unsigned int i;
+
+	if (!disposer)
+		return NULL;
+	for (i = 0; i < DISPOSE_CLASSES; i++) {
+		pthread_mutex_init(&disposer->lanes[i].lock, NULL);
+		pthread_cond_init(&disposer->lanes[i].more, NULL);
+		disposer->lanes[i].name = lane_names[i];
+	}
+	return disposer;
+}
+
+/* Not freed: a thread may be stuck in there, and the process ends anyway. */
+void disposer_close(struct disposer *disposer)
+{
+	unsigned int i;
+
+	disposer_wake(disposer);
+	for (i = 0; i < DISPOSE_CLASSES; i++) {
+		struct lane *lane = &disposer->lanes[i];
+
+		if (!lane->started)
+			continue;
+		pthread_mutex_lock(&lane->lock);
+		lane->ending = true;
+		pthread_cond_signal(&lane->more);
+		pthread_mutex_unlock(&lane->lock);
+		pthread_detach(lane->thread);
+	}
+}
+
+enum dispose_class disposer_class(int fd)
+{
+	struct linger linger;
+	socklen_t size = sizeof(linger);
+	int type;
+	socklen_t type_size = sizeof(type);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &size) < 0)
+		return fcntl(fd, F_GET_SEALS) < 0 ? DISPOSE_FOREIGN : DISPOSE_QUICK;
+	if (linger.l_onoff && linger.l_linger)
+		return DISPOSE_SOCKET;
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &type, &type_size) == 0 &&
+	    (type == AF_INET || type == AF_INET6))
+		return DISPOSE_QUICK;
+	return DISPOSE_SOCKET;
+}
+
+/* Give the thread what was collected.  @wake: and see that it runs. */
+static void lane_hand_over(struct lane *lane, bool wake)
+{
+	struct chunk *chunk = lane->filling;
+	bool asleep;
+
+	if (!chunk)
+		return;
+	lane->filling = NULL;
+	pthread_mutex_lock(&lane->lock);
+	if (lane->last)
+		lane->last->next = chunk;
+	else
+		lane->first = chunk;
+	lane->last = chunk;
+	asleep = lane->asleep;
+	pthread_mutex_unlock(&lane->lock);
+	if (!lane->started)
+		lane_start(lane);
+	else if (asleep && wake)
+		pthread_cond_signal(&lane->more);
+}
+
+void disposer_add(struct disposer *disposer, enum dispose_class class, int fd,
+		  _Atomic uint32_t *blame)
+{
+	struct lane *lane = &disposer->lanes[class];
+	struct chunk *chunk = lane->filling;
+
+	if (!chunk) {
+		chunk = malloc(sizeof(*chunk));
+		if (!chunk) {
+			close(fd);
+			return;
+		}
+		chunk->next = NULL;
+		chunk->count = 0;
+		lane->filling = chunk;
+	}
+	if (blame)
+		atomic_fetch_add(blame, 1);
+	chunk->items[chunk->count++] = (struct item){fd, blame};
+	lane->added++;
+	if (chunk->count == CHUNK_ITEMS)
+		lane_hand_over(lane, true);
+}
+
+void disposer_wake(struct disposer *disposer)
+{
+	unsigned int i;
+
+	for (i = 0; i < DISPOSE_CLASSES; i++)
+		lane_hand_over(&disposer->lanes[i], true);
+}
+
+static uint64_t lane_left(const struct lane *lane)
+{
+	return lane->added - atomic_load_explicit(&lane->closed, memory_order_acquire);
+}
+
+uint32_t disposer_backlog(const struct disposer *disposer)
+{
+	uint64_t sum = 0;
+	unsigned int i;
+
+	for (i = 0; i < DISPOSE_CLASSES; i++)
+		sum += lane_left(&disposer->lanes[i]);
+	return (uint32_t)sum;
+}
+
+static int lane_watch(struct lane *lane, int64_t now)
+{
+	uint64_t closed;
+	int patience;
+
+	if (!lane_left(lane)) {
+		lane->stuck = false;
+		lane->seen = UINT64_MAX;
+		return -1;
+	}
+	closed = atomic_load_explicit(&lane->closed, memory_order_acquire);
+	patience = lane->stuck ? 1 : DISPOSER_PATIENCE_MS;
+	if (!lane->started)
+		return lane_start(lane) < 0 ? 1000 : patience;
+	if (closed != lane->seen) {
+		lane->seen = closed;
+		lane->seen_at = now;
+	} else if (now - lane->seen_at >= patience) {
+		lane->stuck = true;
+		patience = 1;
+		lane->seen_at = now;
+		pthread_kill(lane->thread, SIGUSR1);
+	}
+	return patience;
+}
+
+int disposer_watch(struct disposer *disposer, int64_t now)
+{
+	int wait, soonest = -1;
+	unsigned int i;
+
+	disposer_wake(disposer);
+	for (i = 0; i < DISPOSE_CLASSES; i++) {
+		wait = lane_watch(&disposer->lanes[i], now);
+		if (wait >= 0 && (soonest < 0 || wait < soonest))
+			soonest = wait;
+	}
+	return soonest;
+}

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/pairing.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/address.h"
+#include "daemon/apps.h"
+#include "daemon/log.h"
+#include "ring/doorbell.h"
+#include "ring/segment.h"
+
+/* Something that getsockopt() gives without taking the socket's lock; -1 if it does not. */
+static int64_t socket_option(int fd, int level, int name)
+{
+	int value = 0;
+	socklen_t size = sizeof(value);
+
+	return getsockopt(fd, level, name, &value, &size) < 0 ? -1 : value;
+}
+
+static uint64_t socket_word(int fd, int name)
+{
+	uint64_t value = 0;
+	socklen_t size = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, name, &value, &size) < 0 ? 0 : value;
+}
+
+/*
+ * An offer without addresses: ask the socket itself, for our own user only, since this may wait for
+ * the socket's lock.
+ */
+static bool ask_addresses(const struct apps *apps, int fd, struct offer *offer)
+{
+	union address_any local, peer;
+	socklen_t size = sizeof(local);
+
+	if (offer->session->user->uid != apps->only_uid)
+		return false;
+	if (getsockname(fd, &local.any, &size) < 0)
+		return false;
+	size = sizeof(peer);
+	return getpeername(fd, &peer.any, &size) == 0 && address_from(&local, &offer->local) &&
+	       address_from(&peer, &offer->peer);
+}
+
+static bool has_upper_protocol(int fd)
+{
+	char name[16] = "";
+	socklen_t size = sizeof(name);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_ULP, name, &size) < 0 || (size && name[0]);
+}
+
+/* The kernel did not find this socket at the addresses offered: why not? */
+static enum reason why_not_found(const struct apps *apps, int fd)
+{
+	int64_t domain = socket_option(fd, SOL_SOCKET, SO_DOMAIN);
+
+	if ((domain != AF_INET && domain != AF_INET6) ||
+	    socket_option(fd, SOL_SOCKET, SO_TYPE) != SOCK_STREAM ||
+	    socket_option(fd, SOL_SOCKET, SO_PROTOCOL) != IPPROTO_TCP)
+		return REASON_NOT_TCP;
+	if (socket_word(fd, SO_NETNS_COOKIE) != apps->netns)
+		return REASON_ELSEWHERE;
+	return REASON_NOT_TCP;
+}
+
+static bool end_matches(const struct sock_diag_found *end, uint64_t cookie)
+{
+	return end->cookie == cookie && end->state == TCP_ESTABLISHED;
+}
+
+/* Ask the kernel for both ends, first for unbound sockets, then for ones bound to an interface. */
+static enum reason find_ends(struct apps *apps, int fd, struct offer *offer)
+{
+	struct sock_diag_found ends[2];
+	int64_t interface;
+
+	if (sock_diag_find_ends(&apps->diag, &offer->local, &offer->peer, 0, ends))
+		return REASON_ELSEWHERE;
+	if (!end_matches(&ends[0], offer->cookie)) {
+		interface = socket_option(fd, SOL_SOCKET, SO_BINDTOIFINDEX);
+		if (interface <= 0 ||
+		    sock_diag_find_ends(&apps->diag, &offer->local, &offer->peer,
+					(uint32_t)interface, ends) ||
+		    !end_matches(&ends[0], offer->cookie))
+			return why_not_found(apps, fd);
+	}
+	if (has_upper_protocol(fd))
+		return REASON_NOT_TCP;
+	offer->peer_cookie = ends[1].cookie;
+	return ends[1].cookie ? REASON_NONE : REASON_ELSEWHERE;
+}
+
+/* What is this socket?  Fills in @offer; REASON_NONE if it may be paired. */
+static enum reason inspect(struct apps *apps, int fd, struct offer *offer)
+{
+	offer->cookie = socket_word(fd, SO_COOKIE);
+	if (!offer->cookie)
+		return REASON_NOT_TCP;
+	if (!offer->local.port && !ask_addresses(apps, fd, offer))
+		return REASON_NOT_TCP;
+	if (address_equal(&offer->local, &offer->peer))
+		return REASON_SELF;
+	if (rules_deny(&apps->config->rules, &offer->local, &offer->peer, offer->session->program))
+		return REASON_RULE;
+	return find_ends(apps, fd, offer);
+}
+
+static void refuse(struct session *session, uint64_t id, enum reason reason)
+{
+	union message message;
+
+	message_init(&message, MESSAGE_REFUSED);
+	message.refused.id = id;
+	message.refused.reason = reason;
+	session->apps->totals.refused[reason]++;
+	session_send(session, &message, NULL, 0);
+}
+
+static void forget(struct offer *offer)
+{
+	struct session *session = offer->session;
+
+	session->user->connections--;
+	session->user->memory -= offer->charged;
+	HASH_DELETE(by_id, session->offers, offer);
+	if (!offer->paired)
+		HASH_DELETE(by_cookie, session->apps->pending, offer);
+	free(offer);
+}
+
+/**
+ * struct hand_over - what the two ends get
+ * @segment: shared memory; @data, @space: the bells
+ */
+struct hand_over {
+	int segment;
+	int data[2];
+	int space[2];
+};
+
+static int hand_over_make(struct hand_over *made, uint32_t ring_bytes)
+{
+	int error;
+
+	made->segment = segment_create(ring_bytes);
+	if (made->segment < 0)
+		return made->segment;
+	error = doorbell_create(made->data);
+	if (error)
+		goto no_data;
+	error = doorbell_create(made->space);
+	if (error)
+		goto no_space;
+	return 0;
+
+no_space:
+	close(made->data[0]);
+	close(made->data[1]);
+no_data:
+	close(made->segment);
+	return error;
+}
+
+/* By the disposer: a client may have put something into a bell whose last holder we are now. */
+static void hand_over_close(struct disposer *disposer, const struct hand_over *made)
+{
+	int end;
+
+	disposer_add(disposer, DISPOSE_QUICK, made->segment, NULL);
+	for (end = 0; end < 2; end++) {
+		disposer_add(disposer, DISPOSE_QUICK, made->data[end], NULL);
+		disposer_add(disposer, DISPOSE_QUICK, made->space[end], NULL);
+	}
+}
+
+static int send_end(const struct offer *offer, const struct hand_over *made, unsigned int end,
+		    uint32_t ring_bytes)
+{
+	int fds[3] = {made->segment, made->data[end], made->space[end]};
+	union message message;
+
+	message_init(&message, MESSAGE_PAIRED);
+	message.paired.id = offer->id;
+	message.paired.end = end;
+	message.paired.ring_bytes = ring_bytes;
+	return session_send(offer->session, &message, fds, 3);
+}
+
+/* Count the segment towards both users, or once if they are the same. */
+static bool charge(struct offer *first, struct offer *second, uint64_t bytes, uint64_t limit)
+{
+	struct user *a = first->session->user, *b = second->session->user;
+
+	if (a->memory + bytes > limit || b->memory + bytes > limit)
+		return false;
+	first->charged = bytes;
+	a->memory += bytes;
+	if (a != b) {
+		second->charged = bytes;
+		b->memory += bytes;
+	}
+	return true;
+}
+
+static void refuse_both(struct offer *first, struct offer *second, enum reason reason)
+{
+	refuse(first->session, first->id, reason);
+	refuse(second->session, second->id, reason);
+	forget(first);
+	forget(second);
+}
+
+static void mark_paired(struct apps *apps, struct offer *offer)
+{
+	HASH_DELETE(by_cookie, apps->pending, offer);
+	offer->paired = true;
+}
+
+/* Tell both.  If one cannot be told, the other never sees its attached bit and stays TCP. */
+static void pair(struct apps *apps, struct offer *first, struct offer *second)
+{
+	uint32_t ring_bytes = apps->config->policy.ring_bytes;
+	struct hand_over made;
+	int error;
+
+	if (!charge(first, second, segment_size(ring_bytes), apps->config->memory_per_user)) {
+		refuse_both(first, second, REASON_LIMIT);
+		return;
+	}
+	error = hand_over_make(&made, ring_bytes);
+	if (error) {
+		log_client("no segment for a connection: %s", strerror(-error));
+		refuse_both(first, second,
+			    error == -EMFILE || error == -ENFILE ? REASON_DESCRIPTORS
+								 : REASON_MEMORY);
+		return;
+	}
+	mark_paired(apps, first);
+	mark_paired(apps, second);
+	error = send_end(first, &made, 0, ring_bytes);
+	if (!error)
+		error = send_end(second, &made, 1, ring_bytes);
+	hand_over_close(apps->disposer, &made);
+	if (error == -ETOOMANYREFS || error == -EMFILE)
+		refuse_both(first, second, REASON_DESCRIPTORS);
+	else
+		apps->totals.paired++;
+}
+
+static struct offer *find_peer(struct apps *apps, const struct offer *offer)
+{
+	struct offer *peer;
+
+	HASH_FIND(by_cookie, apps->pending, &offer->peer_cookie, sizeof(offer->peer_cookie), peer);
+	if (!peer || peer->peer_cookie != offer->cookie)
+		return NULL;
+	return address_equal(&peer->local, &offer->peer) &&
+			       address_equal(&peer->peer, &offer->local)
+		       ? peer
+		       : NULL;
+}
+
+/* The socket is what it should be: wait for its peer, or pair it. */
+static enum reason admit(struct apps *apps, const struct offer *facts)
+{
+	struct session *session = facts->session;
+	struct offer *offer, *peer;
+
+	HASH_FIND(by_cookie, apps->pending, &facts->cookie, sizeof(facts->cookie), offer);
+	if (offer)
+		return REASON_SHARED;
+	offer = malloc(sizeof(*offer));
+	if (!offer)
+		return REASON_MEMORY;
+	*offer = *facts;
+	session->user->connections++;
+	HASH_ADD(by_id, session->offers, id, sizeof(offer->id), offer);
+	HASH_ADD(by_cookie, apps->pending, cookie, sizeof(offer->cookie), offer);
+	peer = find_peer(apps, offer);
+	if (peer)
+		pair(apps, peer, offer);
+	return REASON_NONE;
+}
+
+static struct offer *find_by_id(struct session *session, uint64_t id)
+{
+	struct offer *offer;
+
+	HASH_FIND(by_id, session->offers, &id, sizeof(id), offer);
+	return offer;
+}
+
+void pairing_offer(struct session *session, const struct message_offer *message, int fd)
+{
+	struct apps *apps = session->apps;
+	struct offer facts = {.session = session,
+			      .id = message->id,
+			      .local = message->local,
+			      .peer = message->peer};
+	enum reason reason = REASON_LIMIT;
+
+	apps->totals.offers++;
+	if (find_by_id(session, message->id)) {
+		apps_dispose(apps, session->user, fd);
+		session_doom(session, "OFFER with an id that is in use");
+		return;
+	}
+	if (session->user->connections < apps->config->connections_per_user)
+		reason = inspect(apps, fd, &facts);
+	apps_dispose(apps, session->user, fd);
+	if (reason == REASON_NONE)
+		reason = admit(apps, &facts);
+	if (reason != REASON_NONE)
+		refuse(session, message->id, reason);
+}
+
+void pairing_withdraw(struct session *session, uint64_t id)
+{
+	struct offer *offer = find_by_id(session, id);
+
+	if (offer)
+		forget(offer);
+}
+
+void pairing_forget(struct session *session)
+{
+	struct offer *offer, *next;
+
+	HASH_ITER(by_id, session->offers, offer, next)
+	forget(offer);
+}

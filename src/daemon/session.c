@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "daemon/apps.h"
+#include "daemon/log.h"
+#include "daemon/pairing.h"
+#include "daemon/stats.h"
+
+/* A packet longer than any message shows as one that was cut. */
+#define PACKET_ROOM MESSAGE_SIZE_MAX
+#define CONTROL_ROOM CMSG_SPACE(SESSION_FDS_MAX * sizeof(int))
+
+/* Where packets are received: used by one session at a time. */
+static union {
+	union message message;
+	char bytes[PACKET_ROOM];
+} packets[SESSION_BATCH];
+static alignas(struct cmsghdr) char controls[SESSION_BATCH][CONTROL_ROOM];
+
+static sigjmp_buf guard_jump;
+static volatile sig_atomic_t guarded;
+
+static void bus_error(int signal)
+{
+	if (guarded)
+		siglongjmp(guard_jump, 1);
+	sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+	raise(signal);
+}
+
+void session_guard(void)
+{
+	sigaction(SIGBUS, &(struct sigaction){.sa_handler = bus_error, .sa_flags = SA_NODEFER},
+		  NULL);
+}
+
+/* Count one more message in the client's memory; false if that page cannot be had. */
+static bool count_mail(struct side_header *header)
+{
+	if (sigsetjmp(guard_jump, 0)) {
+		guarded = 0;
+		return false;
+	}
+	guarded = 1;
+	atomic_fetch_add(&header->inbox, 1);
+	guarded = 0;
+	return true;
+}
+
+/* The name of the executable, or the process's own name where that cannot be read. */
+static void read_program(pid_t pid, char *program, size_t size)
+{
+	char path[64], target[4096];
+	const char *name;
+	ssize_t length;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+	length = readlink(path, target, sizeof(target) - 1);
+	if (length <= 0) {
+		snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		length = fd < 0 ? 0 : read(fd, target, sizeof(target) - 1);
+		if (fd >= 0)
+			close(fd);
+		length = length > 0 && target[length - 1] == '\n' ? length - 1 : length;
+	}
+	target[length > 0 ? length : 0] = 0;
+	name = strrchr(target, '/');
+	snprintf(program, size, "%.*s", (int)size - 1, name ? name + 1 : target);
+}
+
+void session_doom(struct session *session, const char *text)
+{
+	struct apps *apps = session->apps;
+
+	if (session->doomed)
+		return;
+	session->doomed = true;
+	loop_watch_remove(apps->loop, &session->watch);
+	if (text) {
+		apps->totals.sessions_dropped++;
+		log_client("dropped %s, process %d of user %u: %s",
+			   session->program[0] ? session->program : "a client", (int)session->pid,
+			   (unsigned int)session->user->uid, text);
+		snprintf(session->farewell, sizeof(session->farewell), "%s", text);
+	}
+	session->next_doomed = apps->doomed;
+	apps->doomed = session;
+}
+
+static void watch_again(struct session *session)
+{
+	loop_watch_change(session->apps->loop, &session->watch,
+			  EPOLLIN | (session->outbox ? (uint32_t)EPOLLOUT : 0));
+}
+
+static int transmit(struct session *session, const union message *message, const int *fds,
+		    unsigned int fd_count)
+{
+	alignas(struct cmsghdr) char control[CMSG_SPACE(MESSAGE_FDS_MAX * sizeof(int))];
+	struct iovec part = {(void *)(uintptr_t)message, message->header.length};
+	struct msghdr packet = {.msg_iov = &part, .msg_iovlen = 1};
+	struct cmsghdr *rights;
+
+	if (fd_count) {
+		packet.msg_control = control;
+		packet.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
+		rights = CMSG_FIRSTHDR(&packet);
+		rights->cmsg_level = SOL_SOCKET;
+		rights->cmsg_type = SCM_RIGHTS;
+		rights->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
+		memcpy(CMSG_DATA(rights), fds, fd_count * sizeof(int));
+	}
+	if (sendmsg(session->socket, &packet, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return -errno;
+	if (session->side_header && !count_mail(session->side_header))
+		session_doom(session, "the side segment has no memory");
+	return 0;
+}
+
+static int copy_fds(struct apps *apps, struct outgoing *out, const int *fds, unsigned int count)
+{
+	if (count && apps_headroom(apps) < apps->fd_limit / 4)
+		return -EMFILE;
+	for (out->fd_count = 0; out->fd_count < count; out->fd_count++) {
+		out->fds[out->fd_count] = fcntl(fds[out->fd_count], F_DUPFD_CLOEXEC, 0);
+		if (out->fds[out->fd_count] < 0)
+			return -EMFILE;
+		apps->fds_held++;
+	}
+	return 0;
+}
+
+static void outgoing_free(struct apps *apps, struct outgoing *out)
+{
+	apps->fds_held -= out->fd_count;
+	while (out->fd_count)
+		disposer_add(apps->disposer, DISPOSE_QUICK, out->fds[--out->fd_count], NULL);
+	free(out);
+}
+
+static int queue(struct session *session, const union message *message, const int *fds,
+		 unsigned int fd_count)
+{
+	struct outgoing *out;
+
+	if (session->outbox_count == OUTBOX_MESSAGES_MAX) {
+		session_doom(session, "does not read its messages");
+		return -ENOBUFS;
+	}
+	out = calloc(1, sizeof(*out));
+	if (!out) {
+		session_doom(session, "no memory for its messages");
+		return -ENOMEM;
+	}
+	if (copy_fds(session->apps, out, fds, fd_count)) {
+		outgoing_free(session->apps, out);
+		return -EMFILE;
+	}
+	out->message = *message;
+	if (session->outbox)
+		session->outbox_last->next = out;
+	else
+		session->outbox = out;
+	session->outbox_last = out;
+	if (session->outbox_count++ == 0)
+		watch_again(session);
+	return 0;
+}
+
+int session_send(struct session *session, const union message *message, const int *fds,
+		 unsigned int fd_count)
+{
+	int result;
+
+	if (session->doomed)
+		return -EPIPE;
+	if (session->outbox)
+		return queue(session, message, fds, fd_count);
+	result = transmit(session, message, fds, fd_count);
+	if (result == -EAGAIN || result == -ENOBUFS)
+		return queue(session, message, fds, fd_count);
+	if (result && result != -ETOOMANYREFS)
+		session_doom(session, NULL);
+	return result;
+}
+
+void session_flush(struct session *session)
+{
+	struct outgoing *out;
+	int result;
+
+	while ((out = session->outbox) && !session->doomed) {
+		result = transmit(session, &out->message, out->fds, out->fd_count);
+		if (result == -EAGAIN || result == -ENOBUFS)
+			return;
+		if (result && result != -ETOOMANYREFS)
+			session_doom(session, NULL);
+		session->outbox = out->next;
+		session->outbox_count--;
+		outgoing_free(session->apps, out);
+	}
+	if (!session->doomed)
+		watch_again(session);
+}
+
+/*
+ * A side segment is a memfd of the right size that cannot shrink.  The seals are asked for first:
+ * only memory files have them, and on those nothing else blocks.
+ */
+static bool side_valid(int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct side_header header;
+	struct statfs system;
+	struct stat status;
+
+	if (seals < 0 || (seals & (F_SEAL_SHRINK | F_SEAL_GROW)) != (F_SEAL_SHRINK | F_SEAL_GROW))
+		return false;
+	if (fstatfs(fd, &system) < 0 || system.f_type != TMPFS_MAGIC)
+		return false;
+	if (fstat(fd, &status) < 0 || (uint64_t)status.st_size != SIDE_BYTES)
+		return false;
+	if (pread(fd, &header, sizeof(header), 0) != (ssize_t)sizeof(header))
+		return false;
+	return header.magic == SIDE_MAGIC && header.record_size == sizeof(struct side_record);
+}
+
+/* Keeps @fd if it is a side segment. */
+static bool take_side(struct session *session, int fd)
+{
+	void *page;
+
+	if (!side_valid(fd))
+		return false;
+	page = mmap(NULL, SIDE_HEADER_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (page == MAP_FAILED)
+		return false;
+	session->side_header = page;
+	session->side = fd;
+	session->apps->fds_held++;
+	return true;
+}
+
+static void say_welcome(struct session *session)
+{
+	union message message;
+
+	message_init(&message, MESSAGE_WELCOME);
+	message.welcome.policy = session->apps->config->policy;
+	message.welcome.daemon_pid = getpid();
+	snprintf(message.welcome.release, sizeof(message.welcome.release), "%s", SMCU_VERSION);
+	session_send(session, &message, NULL, 0);
+}
+
+static void take_hello(struct session *session, const struct message_hello *hello, int fd)
+{
+	bool wanted = hello->role == ROLE_SHIM;
+
+	if (session->role || wanted != (fd >= 0) || (wanted && !take_side(session, fd))) {
+		if (fd >= 0)
+			apps_dispose(session->apps, session->user, fd);
+		session_doom(session, session->role	  ? "a second HELLO"
+				      : wanted && fd >= 0 ? "HELLO without a valid side segment"
+							  : "HELLO with the wrong descriptors");
+		return;
+	}
+	session->role = hello->role;
+	loop_timer_stop(session->apps->loop, &session->hello_timer);
+	read_program(session->pid, session->program, sizeof(session->program));
+	say_welcome(session);
+}
+
+/* @fd: what came with it, or -1; it is taken over. */
+static void take_message(struct session *session, const union message *message, int fd)
+{
+	if (message->header.type == MESSAGE_HELLO) {
+		take_hello(session, &message->hello, fd);
+		return;
+	}
+	if (!session->role) {
+		if (fd >= 0)
+			apps_dispose(session->apps, session->user, fd);
+		session_doom(session, "no HELLO");
+		return;
+	}
+	switch (message->header.type) {
+	case MESSAGE_OFFER:
+		pairing_offer(session, &message->offer, fd);
+		break;
+	case MESSAGE_WITHDRAW:
+		pairing_withdraw(session, message->withdraw.id);
+		break;
+	default:
+		stats_ask(session, message->query.what);
+	}
+}
+
+static const char *complaint(int error)
+{
+	switch (error) {
+	case -EPROTONOSUPPORT:
+		return "another version of the protocol";
+	case -EMSGSIZE:
+		return "a message of the wrong length";
+	case -EBADF:
+		return "a message with the wrong number of descriptors";
+	default:
+		return "not a message that a client sends";
+	}
+}
+
+static int check_packet(const struct msghdr *packet, const union message *message, size_t length,
+			unsigned int fd_count)
+{
+	int error;
+
+	if (packet->msg_flags & MSG_TRUNC)
+		return -EMSGSIZE;
+	if (packet->msg_flags & MSG_CTRUNC)
+		return -EBADF;
+	error = message_check(message, length, fd_count);
+	if (error)
+		return error;
+	switch (message->header.type) {
+	case MESSAGE_HELLO:
+	case MESSAGE_OFFER:
+	case MESSAGE_WITHDRAW:
+	case MESSAGE_QUERY:
+		return 0;
+	default:
+		return -EPROTO;
+	}
+}
+
+/* The descriptors that came with a packet. */
+static unsigned int collect_fds(struct msghdr *packet, int fds[SESSION_FDS_MAX])
+{
+	struct cmsghdr *part;
+	unsigned int count = 0;
+	size_t bytes;
+
+	for (part = CMSG_FIRSTHDR(packet); part; part = CMSG_NXTHDR(packet, part)) {
+		if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
+			continue;
+		bytes = part->cmsg_len - CMSG_LEN(0);
+		if (bytes > (SESSION_FDS_MAX - count) * sizeof(int))
+			bytes = (SESSION_FDS_MAX - count) * sizeof(int);
+		memcpy(fds + count, CMSG_DATA(part), bytes);
+		count += (unsigned int)(bytes / sizeof(int));
+	}
+	return count;
+}
+
+static void take_packet(struct session *session, struct msghdr *packet,
+			const union message *message, size_t length)
+{
+	int fds[SESSION_FDS_MAX], error = 0;
+	unsigned int i, count = collect_fds(packet, fds);
+
+	if (!session->doomed) {
+		error = check_packet(packet, message, length, count);
+		if (!error) {
+			take_message(session, message, count ? fds[0] : -1);
+			return;
+		}
+	}
+	for (i = 0; i < count; i++)
+		apps_dispose(session->apps, session->user, fds[i]);
+	if (length || count)
+		session_doom(session, complaint(error));
+	else
+		session_doom(session, NULL); /* end of file */
+}
+
+static int receive(struct session *session, unsigned int most, struct mmsghdr *batch)
+{
+	static struct iovec parts[SESSION_BATCH];
+	unsigned int i;
+
+	for (i = 0; i < most; i++) {
+		parts[i] = (struct iovec){packets[i].bytes, PACKET_ROOM};
+		batch[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &parts[i],
+							.msg_iovlen = 1,
+							.msg_control = controls[i],
+							.msg_controllen = CONTROL_ROOM}};
+	}
+	return recvmmsg(session->socket, batch, most, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+}
+
+/* Not watched until apps find room for descriptors. */
+static void stall(struct session *session)
+{
+	loop_watch_remove(session->apps->loop, &session->watch);
+	session->stalled = true;
+	session->apps->stalled_count++;
+	apps_retry_later(session->apps);
+}
+
+void session_resume(struct session *session)
+{
+	session->stalled = false;
+	session->apps->stalled_count--;
+	session->watch.fd = session->socket;
+	if (loop_watch_add(session->apps->loop, &session->watch,
+			   EPOLLIN | (session->outbox ? (uint32_t)EPOLLOUT : 0)))
+		session_doom(session, "no memory to watch it");
+}
+
+static void on_event(void *context, uint32_t events)
+{
+	struct session *session = context;
+	uint64_t room = apps_headroom(session->apps) / SESSION_FDS_MAX;
+	struct mmsghdr batch[SESSION_BATCH];
+	int i, count;
+
+	if (events & EPOLLOUT)
+		session_flush(session);
+	if (session->doomed || !(events & ~(uint32_t)EPOLLOUT))
+		return;
+	if (!room) {
+		stall(session);
+		return;
+	}
+	count = receive(session, room < SESSION_BATCH ? (unsigned int)room : SESSION_BATCH, batch);
+	if (count < 0 && errno != EAGAIN && errno != EINTR)
+		session_doom(session, NULL);
+	for (i = 0; i < count; i++)
+		take_packet(session, &batch[i].msg_hdr, &packets[i].message, batch[i].msg_len);
+	disposer_wake(session->apps->disposer);
+}
+
+static void on_silence(void *context)
+{
+	session_doom(context, "no HELLO in time");
+}
+
+struct session *session_new(struct apps *apps, int socket, struct user *user, pid_t pid)
+{
+	static const int room = OUTBOX_BYTES;
+	struct session *session = calloc(1, sizeof(*session));
+
+	if (!session)
+		return NULL;
+	session->apps = apps;
+	session->socket = socket;
+	session->user = user;
+	session->pid = pid;
+	session->side = -1;
+	session->watch = (struct loop_watch){socket, on_event, session};
+	if (loop_watch_add(apps->loop, &session->watch, EPOLLIN)) {
+		free(session);
+		return NULL;
+	}
+	if (setsockopt(socket, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)) < 0)
+		setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	session->hello_timer.handler = on_silence;
+	session->hello_timer.context = session;
+	loop_timer_start(apps->loop, &session->hello_timer, SESSION_HELLO_MS);
+	return session;
+}
+
+static void say_farewell(struct session *session)
+{
+	union message message;
+
+	if (!session->farewell[0] || session->outbox)
+		return;
+	message_init(&message, MESSAGE_FAREWELL);
+	memcpy(message.farewell.text, session->farewell, sizeof(message.farewell.text));
+	transmit(session, &message, NULL, 0);
+}
+
+void session_free(struct session *session)
+{
+	struct apps *apps = session->apps;
+	struct outgoing *out;
+
+	say_farewell(session);
+	loop_timer_stop(apps->loop, &session->hello_timer);
+	while ((out = session->outbox)) {
+		session->outbox = out->next;
+		outgoing_free(apps, out);
+	}
+	if (session->side_header)
+		munmap(session->side_header, SIDE_HEADER_SIZE);
+	if (session->side >= 0) {
+		disposer_add(apps->disposer, DISPOSE_QUICK, session->side, NULL);
+		apps->fds_held--;
+	}
+	disposer_add(apps->disposer, DISPOSE_SOCKET, session->socket, NULL);
+	apps->fds_held--;
+	if (session->stalled)
+		apps->stalled_count--;
+	free(session);
+}
