@@ -2,7 +2,8 @@
 #include "cli/endpoint.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,16 +48,26 @@ static int endpoint_set_user(struct endpoint *endpoint)
 	return endpoint_set(endpoint, directory, path);
 }
 
+/* A program that runs under smcu may change its directory: the path becomes absolute. */
+static int endpoint_set_chosen(struct endpoint *endpoint, const char *chosen)
+{
+	char here[PATH_MAX], path[2 * PATH_MAX];
+
+	if (chosen[0] == '/' || !getcwd(here, sizeof(here)))
+		return endpoint_set(endpoint, "", chosen);
+	snprintf(path, sizeof(path), "%s/%s", here, chosen);
+	return endpoint_set(endpoint, "", path);
+}
+
 int endpoints_find(struct endpoints *endpoints, const char *chosen)
 {
 	const char *environment = getenv("SMCU_SOCKET");
 
 	if (!chosen && environment && environment[0])
 		chosen = environment;
-	endpoints->chosen = chosen != NULL;
 	endpoints->count = 1;
 	if (chosen)
-		return endpoint_set(&endpoints->list[0], "", chosen);
+		return endpoint_set_chosen(&endpoints->list[0], chosen);
 	endpoints->count = 2;
 	endpoint_set(&endpoints->list[0], "", ENDPOINT_SYSTEM);
 	return endpoint_set_user(&endpoints->list[1]);

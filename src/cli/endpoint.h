@@ -5,7 +5,6 @@
 #ifndef SMCU_CLI_ENDPOINT_H
 #define SMCU_CLI_ENDPOINT_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <sys/un.h>
 
@@ -25,21 +24,19 @@ struct endpoint {
 /**
  * struct endpoints - the search order
  * @list: in this order
- * @count: how many; at least 1
- * @chosen: the user named the one there is (--socket or $SMCU_SOCKET)
+ * @count: how many; 1 if the user named it (--socket or $SMCU_SOCKET)
  *
  * The last one is where a daemon for this user is started.
  */
 struct endpoints {
 	struct endpoint list[2];
 	unsigned int count;
-	bool chosen;
 };
 
 /**
  * endpoints_find - the search order for this process
  * @endpoints: filled
- * @chosen: path from the command line, or NULL
+ * @chosen: path from the command line, or NULL; made absolute
  *
  * Return: 0, or -ENAMETOOLONG for a path longer than a socket's may be.
  */

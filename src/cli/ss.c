@@ -2,6 +2,7 @@
 /*
  * smcu ss: every connection of smcu's programs, and why each one is not in shared memory
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,6 +3,7 @@
  * smcu stats: what moved and what did not, since the daemon started
  */
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
