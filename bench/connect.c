@@ -33,8 +33,9 @@ static void connect_once(const struct options *options, struct scratch *scratch,
 	close(fd);
 }
 
-static void connect_until(const struct options *options, struct scratch *scratch, double seconds,
-			  struct histogram *latencies)
+/* Connect for @seconds; returns how many connections were ever made. */
+static uint64_t connect_until(const struct options *options, struct scratch *scratch,
+			      double seconds, struct histogram *latencies)
 {
 	static uint64_t token;
 	uint64_t started = clock_ns();
@@ -49,6 +50,7 @@ static void connect_until(const struct options *options, struct scratch *scratch
 			histogram_add(latencies, now - started);
 		started = now;
 	}
+	return token;
 }
 
 void run_connect(const struct options *options)
@@ -56,13 +58,15 @@ void run_connect(const struct options *options)
 	static struct histogram latencies;
 	struct scratch scratch = scratch_take(HELLO_SIZE);
 	struct meter meter;
+	uint64_t made;
 
 	connect_until(options, &scratch, options->warmup, NULL);
 	meter_start(&meter, options);
-	connect_until(options, &scratch, options->seconds, &latencies);
+	made = connect_until(options, &scratch, options->seconds, &latencies);
 	meter_stop(&meter, options);
 	json_begin("connect");
 	json_number("exchanges", options->exchanges);
+	json_number("connections_made", (double)made);
 	json_meter(&meter, (double)latencies.count);
 	json_latency(&latencies);
 	json_end();

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: MIT
+"""Which figures there are: what is run for each, what is read from it, and what it must reach."""
+from dataclasses import dataclass
+from typing import Callable
+
+import workloads
+from harness import descriptor_limit
+
+IDLE_MANY = 10000
+IDLE_MEMORY = 1000
+DESCRIPTORS_A_CONNECTION = 3  # of a moved one: its socket and two doorbells
+
+
+@dataclass
+class Value:
+    """One number of a figure.
+
+    kind "ratio": smcu divided by TCP, pair by pair; "absolute": smcu's own number.
+    better: "higher" or "lower".  must and aim: bounds; None: for information.
+    """
+    key: str
+    label: str
+    unit: str
+    better: str
+    must: float = None
+    aim: float = None
+    kind: str = "ratio"
+    scale: float = 1.0
+
+    def reaches(self, number, bound):
+        """Whether @number is as good as @bound."""
+        return number >= bound if self.better == "higher" else number <= bound
+
+    def verdict(self, number):
+        """What to say of it."""
+        if self.must is None:
+            return ""
+        if self.aim is not None and self.reaches(number, self.aim):
+            return "aim"
+        return "must" if self.reaches(number, self.must) else "MISSED"
+
+
+@dataclass
+class Figure:
+    """A measurement that is run in pairs.
+
+    run(lab, side): returns the numbers.  moved: ends that must move when under smcu; 0: none may;
+    None: any number.  most_pairs: for what takes long and is no ratio.
+    """
+    name: str
+    title: str
+    run: Callable
+    values: list
+    moved: int = None
+    most_pairs: int = None
+    note: str = ""
+
+
+def own(workload, expected=0, server=(), server_side=None):
+    """A Figure's run() for a workload of smcu-bench."""
+    def run(lab, side):
+        return workloads.own(lab, side, workload.split(), server, server_side, expected)
+    return run
+
+
+def memory_values(must, aim):
+    """An idle connection's memory."""
+    return [Value("kib_per_connection", "memory", "KiB", "lower", must, aim, kind="absolute"),
+            Value("shmem_kib", "  of it shared memory", "KiB", "lower", kind="absolute"),
+            Value("kernel_objects_kib", "  kernel objects", "KiB", "lower", kind="absolute")]
+
+
+def idle_count():
+    """As many idle connections as a process's descriptors allow, at the most IDLE_MANY."""
+    return min(IDLE_MANY, (descriptor_limit() - 500) // DESCRIPTORS_A_CONNECTION)
+
+
+def idle_note():
+    """What to say when that is fewer than it should be."""
+    count = idle_count()
+    if count == IDLE_MANY:
+        return ""
+    return (f"{count} connections instead of {IDLE_MANY}: the hard limit of descriptors is "
+            f"{descriptor_limit()}, and a moved connection takes {DESCRIPTORS_A_CONNECTION}")
+
+
+def pingpong_figures(seconds):
+    """One connection, latency."""
+    return [
+        Figure("pingpong-64", "ping-pong 64 B, 1 connection",
+               own(f"pingpong --size 64 --seconds {seconds}", 2),
+               [Value("latency_mean_us", "latency", "us", "lower", 0.05, 0.02),
+                Value("latency_p99_us", "99th percentile", "us", "lower")], moved=2),
+        Figure("pingpong-16k", "ping-pong 16 KB, 1 connection",
+               own(f"pingpong --size 16k --seconds {seconds}", 2),
+               [Value("latency_mean_us", "latency", "us", "lower", 0.12, 0.08),
+                Value("latency_p99_us", "99th percentile", "us", "lower")], moved=2),
+    ]
+
+
+def rr_figures(seconds):
+    """Ten connections."""
+    return [
+        Figure("rr-threads", "request/response 16 KB, 10 connections, threads",
+               own(f"rr --size 16k --connections 10 --seconds {seconds}", 20),
+               [Value("rate", "throughput", "/s", "higher", 2.11, 2.6),
+                Value("latency_mean_us", "latency", "us", "lower", 0.48, 0.38),
+                Value("cpu_us_per_transaction", "CPU per transaction", "us", "lower", 0.5, 0.38),
+                Value("latency_p99_us", "99th percentile", "us", "lower")], moved=20),
+        Figure("rr-epoll", "request/response 16 KB, 10 connections, epoll",
+               own(f"rr --size 16k --connections 10 --wait epoll --seconds {seconds}", 20,
+                   ("--wait", "epoll")),
+               [Value("rate", "throughput", "/s", "higher", 2, 2.6),
+                Value("cpu_us_per_transaction", "CPU per transaction", "us", "lower"),
+                Value("latency_p99_us", "99th percentile", "us", "lower")], moved=20),
+    ]
+
+
+def stream_figures(quick):
+    """One direction."""
+    total = "512m" if quick else "2g"
+    return [
+        Figure("stream", "stream of 20 MB writes, 1 connection",
+               own(f"stream --size 20000000 --total {total}", 2),
+               [Value("bytes_per_s", "throughput", "GB/s", "higher", 3, 5, scale=1e-9),
+                Value("cpu_ns_per_byte", "CPU per byte", "ns", "lower", 0.31, 0.2)], moved=2),
+        Figure("iperf3", "iperf3, 1 stream",
+               lambda lab, side: workloads.iperf(lab, side, expected=2),
+               [Value("bytes_per_s", "throughput", "GB/s", "higher", scale=1e-9),
+                Value("cpu_ns_per_byte", "CPU per byte", "ns", "lower")], moved=2),
+    ]
+
+
+def program_figures(quick):
+    """Real servers."""
+    requests = 20000 if quick else 50000
+    return [
+        Figure("redis", "redis-benchmark, 50 clients, no pipeline",
+               lambda lab, side: workloads.redis(lab, side, requests, 200),
+               [Value("set_rate", "SET", "/s", "higher", 1.8, 3),
+                Value("get_rate", "GET", "/s", "higher", 1.8, 3),
+                Value("cpu_us_per_request", "CPU per request", "us", "lower")], moved=200),
+        Figure("nginx", "nginx 1 KB file, wrk, 100 connections",
+               lambda lab, side: workloads.nginx(lab, side, expected=200),
+               [Value("rate", "requests", "/s", "higher", 1.5, 2.5),
+                Value("cpu_us_per_request", "CPU per request", "us", "lower")], moved=200),
+    ]
+
+
+def short_figures(seconds):
+    """Connections that do not live long."""
+    return [
+        Figure("connect", "connect, 64 B request, answer, close",
+               own(f"connect --exchanges 1 --seconds {seconds}", 0, ("--wait", "epoll")),
+               [Value("rate", "connections", "/s", "higher", 0.85, 0.95)]),
+        Figure("connect-move", "connect, 3 exchanges (moves at the third), close",
+               own(f"connect --exchanges 3 --seconds {seconds}", 2, ("--wait", "epoll")),
+               [Value("rate", "connections", "/s", "higher", 0.3, 0.5),
+                Value("moved_percent", "  moved", "%", "higher", kind="absolute")], moved=2),
+    ]
+
+
+def idle_figures():
+    """Connections that do nothing."""
+    epoll = ("--wait", "epoll")
+    many = idle_count()
+    memory = f"idle --connections {IDLE_MEMORY} --size 64k --exchanges 16 --idle 2 --seconds 0"
+    crowd = f"idle --connections {many} --size 64 --exchanges 4 --wait epoll"
+    return [
+        Figure("memory", "memory of an idle connection after 1 MB each way",
+               own(f"{memory} --wait poll", 2 * IDLE_MEMORY, epoll),
+               memory_values(32, 20), moved=2 * IDLE_MEMORY, most_pairs=3),
+        Figure("memory-threads", "the same, a thread in recv at each end",
+               own(f"{memory} --wait threads", 2 * IDLE_MEMORY,
+                   ("--workers", str(IDLE_MEMORY + 10))),
+               memory_values(32, 20), moved=2 * IDLE_MEMORY, most_pairs=3),
+        Figure("idle-many", f"{many} idle connections",
+               own(f"{crowd} --idle 5 --seconds 0", 2 * many, epoll),
+               [Value("idle_cpu_client_percent", "CPU of the client", "%", "lower", 0.5, 0.1,
+                      kind="absolute"),
+                Value("idle_cpu_server_percent", "CPU of the server", "%", "lower", 0.5, 0.1,
+                      kind="absolute")], moved=2 * many, most_pairs=3, note=idle_note()),
+        Figure("idle-active", f"1 active among {many} idle connections",
+               own(f"{crowd} --idle 0.2 --seconds 0.4", 2 * many, epoll),
+               [Value("latency_mean_us", "latency 64 B", "us", "lower", 1.03, 1.0)],
+               moved=2 * many, note=idle_note()),
+    ]
+
+
+def plain_figures(seconds, quick):
+    """A program under smcu whose peer is not: stays TCP and must cost nothing."""
+    total = "512m" if quick else "2g"
+    plain = {"server_side": "tcp"}
+    return [
+        Figure("plain-pingpong", "TCP peer: ping-pong 64 B",
+               own(f"pingpong --size 64 --seconds {seconds}", **plain),
+               [Value("rate", "throughput", "/s", "higher", 0.95, 1.0)], moved=0),
+        Figure("plain-stream", "TCP peer: stream of 20 MB writes",
+               own(f"stream --size 20000000 --total {total}", **plain),
+               [Value("bytes_per_s", "throughput", "GB/s", "higher", 0.95, 1.0, scale=1e-9)],
+               moved=0),
+        Figure("plain-small", "TCP peer: stream of 64 B writes",
+               own("stream --size 64 --warmup-bytes 1m --total "
+                   + ("16m" if quick else "64m"), **plain),
+               [Value("bytes_per_s", "throughput", "GB/s", "higher", 0.95, 1.0, scale=1e-9)],
+               moved=0),
+    ]
+
+
+def all_figures(quick):
+    """Every figure, in the order of the table."""
+    seconds = 0.3 if quick else 0.6
+    return [*pingpong_figures(seconds), *rr_figures(seconds), *stream_figures(quick),
+            *program_figures(quick), *short_figures(seconds), *idle_figures(),
+            *plain_figures(seconds, quick)]
