@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#include "shim/bell.h"
+
+#include <errno.h>
+
+#include "ring/lock.h"
+#include "shim/libc.h"
+
+static const unsigned int ended[] = {[BELL_DATA] = ENDED_DATA_BELL, [BELL_SPACE] = ENDED_SPACE_BELL};
+
+void bell_ring(struct connection *connection, enum bell bell)
+{
+	const int saved = errno;
+
+	/* A full bell (EAGAIN) has been rung often enough. */
+	if (libc.send(bell_fd(connection, bell), "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+	    errno != EAGAIN)
+		atomic_fetch_or(&connection->ended, ended[bell]);
+	errno = saved;
+}
+
+static void drain(struct connection *connection, enum bell bell)
+{
+	const int saved = errno;
+	char bytes[64];
+	ssize_t n = libc.recv(bell_fd(connection, bell), bytes, sizeof(bytes), MSG_DONTWAIT);
+
+	if (n > 0)
+		connection->bell_rung[bell] = false;
+	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		atomic_fetch_or(&connection->ended, ended[bell]);
+	errno = saved;
+}
+
+void bell_arm(struct connection *connection, enum bell bell)
+{
+	_Atomic uint32_t *armed = bell == BELL_DATA ? &our_reader(connection)->wants_data
+						    : &our_writer(connection)->wants_space;
+	struct side_direction *way =
+		bell == BELL_DATA ? &connection->side->receive : &connection->side->send;
+	bool locked = lock_take(&way->lock, thread_id()) == 0;
+
+	/* Under the lock, and only with nothing to do, a byte is nobody's any more. */
+	if (connection->bell_rung[bell] &&
+	    (bell == BELL_DATA ? ring_available(&connection->receive) == 0
+			       : !ring_writable(&connection->send)))
+		drain(connection, bell);
+	atomic_store(armed, 1);
+	atomic_thread_fence(memory_order_seq_cst);
+	if (locked)
+		lock_drop(&way->lock);
+}

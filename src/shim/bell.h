@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Ringing the peer and arming our own doorbells (see ring/doorbell.h)
+ */
+#ifndef SMCU_SHIM_BELL_H
+#define SMCU_SHIM_BELL_H
+
+#include "shim/connection.h"
+
+enum bell { BELL_DATA = 0, BELL_SPACE = 1 };
+
+static inline int bell_fd(const struct connection *connection, enum bell bell)
+{
+	return bell == BELL_DATA ? connection->data_bell : connection->space_bell;
+}
+
+/* bell_ring - send the byte; a peer that has gone is noted in @ended */
+void bell_ring(struct connection *connection, enum bell bell);
+
+/* bell_tell_reader - we wrote, or set a mark: wake the peer's readers if they sleep */
+static inline void bell_tell_reader(struct connection *connection)
+{
+	_Atomic uint32_t *armed = &peer_reader(connection)->wants_data;
+
+	atomic_thread_fence(memory_order_seq_cst);
+	if (__builtin_expect(atomic_load_explicit(armed, memory_order_relaxed) != 0, 0) &&
+	    atomic_exchange(armed, 0))
+		bell_ring(connection, BELL_DATA);
+}
+
+/* bell_tell_writer - we read: wake the peer's writers if they sleep and there is room enough */
+static inline void bell_tell_writer(struct connection *connection)
+{
+	_Atomic uint32_t *armed = &peer_writer(connection)->wants_space;
+
+	atomic_thread_fence(memory_order_seq_cst);
+	if (__builtin_expect(atomic_load_explicit(armed, memory_order_relaxed) != 0, 0) &&
+	    ring_available(&connection->receive) <= connection->receive.bytes / 3 * 2 &&
+	    atomic_exchange(armed, 0))
+		bell_ring(connection, BELL_SPACE);
+}
+
+/**
+ * bell_arm - drain what was rung and ask to be rung again
+ *
+ * The caller looks at the ring once more afterwards, and only then sleeps.
+ */
+void bell_arm(struct connection *connection, enum bell bell);
+
+/* bell_seen - a wait found the bell readable: the next bell_arm() drains it */
+static inline void bell_seen(struct connection *connection, enum bell bell)
+{
+	connection->bell_rung[bell] = true;
+}
+
+#endif

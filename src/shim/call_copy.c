@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stand-ins: sendfile and splice
+ *
+ * The bytes go from the file or pipe straight into the ring, and from the ring into the pipe.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "ring/lock.h"
+#include "shim/bell.h"
+#include "shim/connection.h"
+#include "shim/libc.h"
+#include "shim/stream.h"
+
+struct file_source {
+	int fd;
+	off_t *offset;
+};
+
+static ssize_t read_file(void *context, void *to, size_t n)
+{
+	struct file_source *source = context;
+	ssize_t got = source->offset ? pread(source->fd, to, n, *source->offset)
+				     : libc.read(source->fd, to, n);
+
+	if (got > 0 && source->offset)
+		*source->offset += got;
+	return got < 0 ? -errno : got;
+}
+
+static ssize_t finish(ssize_t result)
+{
+	if (result >= 0)
+		return result;
+	errno = (int)-result;
+	return -1;
+}
+
+EXPORT ssize_t sendfile64(int fd, int from, off64_t *offset, size_t size)
+{
+	struct connection *connection;
+	ssize_t result;
+
+	libc_ready();
+	connection = connection_get(fd);
+	if (!connection)
+		return libc.sendfile64(fd, from, offset, size);
+	if (stream_kernel_begin(connection, DIRECTION_SEND)) {
+		result = libc.sendfile64(fd, from, offset, size);
+		stream_kernel_end(connection, fd, DIRECTION_SEND, result);
+	} else {
+		struct file_source source = {.fd = from, .offset = offset};
+
+		result = finish(stream_fill(connection, fd, size, 0, read_file, &source));
+	}
+	connection_put(connection);
+	return result;
+}
+
+EXPORT ssize_t sendfile(int fd, int from, off_t *offset, size_t size)
+{
+	return sendfile64(fd, from, offset, size);
+}
+
+static ssize_t read_pipe(void *context, void *to, size_t n)
+{
+	int fd = *(int *)context;
+	struct pollfd look = {.fd = fd, .events = POLLIN};
+	ssize_t got;
+
+	if (libc.poll(&look, 1, 0) <= 0)
+		return 0; /* never wait for a pipe with the ring held */
+	got = libc.read(fd, to, n);
+	return got < 0 ? -errno : got;
+}
+
+static ssize_t pipe_to_socket(struct connection *connection, int from, int fd, size_t size,
+			      unsigned int flags)
+{
+	struct pollfd look = {.fd = from, .events = POLLIN};
+	bool waits = !(flags & SPLICE_F_NONBLOCK) && !(libc.fcntl(from, F_GETFL) & O_NONBLOCK);
+
+	if (libc.poll(&look, 1, waits ? -1 : 0) < 0)
+		return -errno;
+	if (!(look.revents & (POLLIN | POLLHUP)))
+		return -EAGAIN;
+	return stream_fill(connection, fd, size, flags & SPLICE_F_NONBLOCK ? MSG_DONTWAIT : 0,
+			   read_pipe, &from);
+}
+
+/* One stretch of the ring into the pipe; 0: nothing there. */
+static ssize_t ring_to_pipe(struct connection *connection, int to, size_t size)
+{
+	struct ring *ring = &connection->receive;
+	struct pollfd look = {.fd = to, .events = POLLOUT};
+	uint8_t *span;
+	ssize_t n;
+
+	if (lock_take(&ring->own->lock, thread_id()) < 0)
+		return -EAGAIN;
+	n = ring_front(ring, &span);
+	if (n > 0) {
+		n = (size_t)n < size ? n : (ssize_t)size;
+		if (n > PIPE_BUF) /* what poll() promises room for */
+			n = PIPE_BUF;
+		n = libc.poll(&look, 1, 0) > 0 ? libc.write(to, span, (size_t)n) : -1;
+		if (n > 0)
+			ring_release(ring, (size_t)n);
+		else
+			n = look.revents & POLLOUT ? -errno : -EAGAIN;
+	}
+	lock_drop(&ring->own->lock);
+	if (n > 0)
+		bell_tell_writer(connection);
+	return n;
+}
+
+static ssize_t socket_to_pipe(struct connection *connection, int fd, int to, size_t size,
+			      unsigned int flags)
+{
+	struct pollfd look = {.fd = to, .events = POLLOUT};
+	bool waits = !(flags & SPLICE_F_NONBLOCK) && !stream_is_nonblocking(connection, 0);
+	char byte;
+	struct iovec one = {.iov_base = &byte, .iov_len = 1};
+	size_t done = 0;
+	ssize_t n;
+
+	do {
+		/* Waits, and tells the end and errors, as a read would. */
+		n = stream_receive(connection, fd, &one, 1,
+				   MSG_PEEK | (waits && !done ? 0 : MSG_DONTWAIT));
+		if (n <= 0)
+			break;
+		if (!receive_has_moved(connection)) {
+			n = libc.splice(fd, NULL, to, NULL, size, flags | SPLICE_F_NONBLOCK);
+			if (n > 0)
+				move_account(connection, fd, DIRECTION_RECEIVE, (size_t)n);
+			return n < 0 ? -errno : n;
+		}
+		if (waits && !done && libc.poll(&look, 1, -1) < 0)
+			return -errno;
+		n = ring_to_pipe(connection, to, size - done);
+		if (n == 0) /* it was TCP's: somebody wrote past the shim */
+			n = libc.splice(fd, NULL, to, NULL, size, flags | SPLICE_F_NONBLOCK);
+		if (n > 0)
+			done += (size_t)n;
+	} while (n > 0 && done < size);
+	return done ? (ssize_t)done : n;
+}
+
+EXPORT ssize_t splice(int from, off64_t *from_offset, int to, off64_t *to_offset, size_t size,
+		      unsigned int flags)
+{
+	struct connection *source, *target, *connection;
+	enum way way;
+	ssize_t result;
+
+	libc_ready();
+	source = connection_get(from);
+	target = source ? NULL : connection_get(to);
+	connection = source ? source : target;
+	if (!connection)
+		return libc.splice(from, from_offset, to, to_offset, size, flags);
+	way = source ? DIRECTION_RECEIVE : DIRECTION_SEND;
+	if (stream_kernel_begin(connection, way)) {
+		result = libc.splice(from, from_offset, to, to_offset, size, flags);
+		stream_kernel_end(connection, source ? from : to, way, result);
+	} else if (source) {
+		result = finish(socket_to_pipe(source, from, to, size, flags));
+	} else {
+		result = finish(pipe_to_socket(target, from, to, size, flags));
+	}
+	connection_put(connection);
+	return result;
+}

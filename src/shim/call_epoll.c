@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stand-ins: epoll
+ */
+#include <errno.h>
+
+#include "shim/connection.h"
+#include "shim/epoll.h"
+#include "shim/fd_table.h"
+#include "shim/libc.h"
+#include "shim/session.h"
+
+static int to_errno(int result)
+{
+	if (result >= 0)
+		return result;
+	errno = -result;
+	return -1;
+}
+
+EXPORT int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
+{
+	struct connection *connection;
+	int result;
+
+	libc_ready();
+	connection = connection_get(fd);
+	if (!connection)
+		return libc.epoll_ctl(epoll, operation, fd, event);
+	result = epoll_control(epoll, operation, fd, connection, event);
+	connection_put(connection);
+	return to_errno(result);
+}
+
+static int wait_for(int epoll, struct epoll_event *events, int most, const struct timespec *timeout,
+		    const sigset_t *mask)
+{
+	if (session_has_mail())
+		session_collect();
+	return to_errno(epoll_wait_for(fd_poller(epoll), epoll, events, most, timeout, mask));
+}
+
+EXPORT int epoll_wait(int epoll, struct epoll_event *events, int most, int timeout)
+{
+	return epoll_pwait(epoll, events, most, timeout, NULL);
+}
+
+EXPORT int epoll_pwait(int epoll, struct epoll_event *events, int most, int timeout,
+		       const sigset_t *mask)
+{
+	const struct timespec limit = {.tv_sec = timeout / 1000,
+				       .tv_nsec = timeout % 1000 * 1000000L};
+
+	libc_ready();
+	if (most <= 0)
+		return libc.epoll_pwait(epoll, events, most, timeout, mask);
+	return wait_for(epoll, events, most, timeout < 0 ? NULL : &limit, mask);
+}
+
+EXPORT int epoll_pwait2(int epoll, struct epoll_event *events, int most,
+			const struct timespec *timeout, const sigset_t *mask)
+{
+	libc_ready();
+	if (most <= 0 ||
+	    (timeout && (timeout->tv_sec < 0 || (unsigned long)timeout->tv_nsec > 999999999)))
+		return libc.epoll_pwait2(epoll, events, most, timeout, mask);
+	return wait_for(epoll, events, most, timeout, mask);
+}

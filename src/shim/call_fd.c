@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stand-ins: calls on descriptors as such
+ *
+ * A vfork child shares our memory but not our descriptors: there, only the real call is made.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <linux/sockios.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "shim/connection.h"
+#include "shim/epoll.h"
+#include "shim/fd_table.h"
+#include "shim/libc.h"
+#include "shim/stream.h"
+
+/* Before @fd stops being what it is: close, or the target of dup2. */
+static void let_go(int fd)
+{
+	struct connection *connection = connection_get(fd);
+	struct poller *poller = fd_poller(fd);
+
+	if (connection)
+		connection_close(connection, fd);
+	else if (poller)
+		epoll_closed(poller, fd);
+}
+
+EXPORT int close(int fd)
+{
+	struct connection *connection;
+	struct poller *poller;
+	int result, error;
+
+	libc_ready();
+	if (fd_table_slot(fd) == 0 || !fd_table_is_ours())
+		return libc.close(fd);
+	if (fd_is_hidden(fd)) {
+		errno = EBADF;
+		return -1;
+	}
+	connection = connection_get(fd);
+	poller = fd_poller(fd);
+	if (connection)
+		connection_close(connection, fd);
+	else if (poller)
+		epoll_closed(poller, fd);
+	result = libc.close(fd);
+	error = errno;
+	if (connection)
+		connection_put(connection); /* closes the bells, after TCP */
+	errno = error;
+	return result;
+}
+
+/* @fd became one more name for what @old is. */
+static void copied(int old, int fd)
+{
+	struct connection *connection = connection_get(old);
+	struct poller *poller = fd_poller(old);
+
+	if (connection) {
+		connection_dup(connection, fd);
+		connection_put(connection);
+	} else if (poller) {
+		epoll_dup(poller, fd);
+	}
+}
+
+EXPORT int dup(int fd)
+{
+	int result;
+
+	libc_ready();
+	result = libc.dup(fd);
+	if (result >= 0 && fd_table_slot(fd) && fd_table_is_ours())
+		copied(fd, result);
+	return result;
+}
+
+static int copy_to(int old, int fd, int flags, bool three)
+{
+	struct connection *gone = NULL;
+	bool ours;
+	int result;
+
+	libc_ready();
+	ours = (fd_table_slot(old) || fd_table_slot(fd)) && fd_table_is_ours();
+	if (ours && (fd_is_hidden(old) || fd_is_hidden(fd))) {
+		errno = EBADF;
+		return -1;
+	}
+	if (ours && old != fd && libc.fcntl(old, F_GETFD) >= 0) {
+		gone = connection_get(fd);
+		let_go(fd);
+	}
+	result = three ? libc.dup3(old, fd, flags) : libc.dup2(old, fd);
+	if (ours && result >= 0 && old != fd)
+		copied(old, fd);
+	if (gone) {
+		connection_put(gone); /* let_go()'s lookup */
+		connection_put(gone);
+	}
+	return result;
+}
+
+EXPORT int dup2(int old, int fd)
+{
+	return copy_to(old, fd, 0, false);
+}
+
+EXPORT int dup3(int old, int fd, int flags)
+{
+	return copy_to(old, fd, flags, true);
+}
+
+static void status_flags_set(int fd, long flags)
+{
+	struct connection *connection = connection_get(fd);
+
+	if (!connection)
+		return;
+	if (connection->side) {
+		if (flags & O_NONBLOCK)
+			atomic_fetch_or(&connection->side->flags, SIDE_NONBLOCK);
+		else
+			atomic_fetch_and(&connection->side->flags, ~SIDE_NONBLOCK);
+	}
+	if (flags & O_ASYNC)
+		connection_pin(connection, REASON_OPTION);
+	connection_put(connection);
+}
+
+static int control(int (*real)(int, int, ...), int fd, int command, void *argument)
+{
+	int result;
+
+	if (fd_is_hidden(fd) && fd_table_is_ours()) {
+		errno = EBADF;
+		return -1;
+	}
+	result = real(fd, command, argument);
+	if (result < 0 || fd_table_slot(fd) == 0 || !fd_table_is_ours())
+		return result;
+	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
+		copied(fd, result);
+	else if (command == F_SETFL)
+		status_flags_set(fd, (long)argument);
+	else if (command == F_SETOWN || command == F_SETOWN_EX)
+		status_flags_set(fd, O_ASYNC | libc.fcntl(fd, F_GETFL));
+	return result;
+}
+
+EXPORT int fcntl(int fd, int command, ...)
+{
+	va_list arguments;
+	void *argument;
+
+	libc_ready();
+	va_start(arguments, command);
+	argument = va_arg(arguments, void *);
+	va_end(arguments);
+	return control(libc.fcntl, fd, command, argument);
+}
+
+EXPORT int fcntl64(int fd, int command, ...)
+{
+	va_list arguments;
+	void *argument;
+
+	libc_ready();
+	va_start(arguments, command);
+	argument = va_arg(arguments, void *);
+	va_end(arguments);
+	return control(libc.fcntl64 ? libc.fcntl64 : libc.fcntl, fd, command, argument);
+}
+
+/* The queues of a moved connection are those of TCP and of the ring together. */
+static void add_queued(struct connection *connection, unsigned long request, int *value)
+{
+	if (!is_attached(connection))
+		return;
+	if (request == FIONREAD && receive_has_moved(connection))
+		*value += (int)ring_available(&connection->receive);
+	else if (request == SIOCOUTQ && send_has_moved(connection))
+		*value += (int)ring_unread(&connection->send);
+}
+
+EXPORT int ioctl(int fd, unsigned long request, ...)
+{
+	struct connection *connection;
+	va_list arguments;
+	void *argument;
+	int result;
+
+	libc_ready();
+	va_start(arguments, request);
+	argument = va_arg(arguments, void *);
+	va_end(arguments);
+	result = libc.ioctl(fd, request, argument);
+	if (result < 0 || !argument)
+		return result;
+	connection = connection_get(fd);
+	if (!connection)
+		return result;
+	if (request == FIONREAD || request == SIOCOUTQ)
+		add_queued(connection, request, argument);
+	else if (request == FIONBIO)
+		status_flags_set(fd, *(const int *)argument ? O_NONBLOCK : 0);
+	else if (request == FIOASYNC && *(const int *)argument)
+		connection_pin(connection, REASON_OPTION);
+	connection_put(connection);
+	return result;
+}
+
+EXPORT int close_range(unsigned int first, unsigned int last, int flags)
+{
+	libc_ready();
+	if (first > last || (flags & ~(int)CLOSE_RANGE_CLOEXEC) || !fd_table_is_ours())
+		return libc.close_range(first, last, flags);
+	/* Around the hidden ones, stretch by stretch. */
+	for (unsigned int start = first; start <= last;) {
+		unsigned int end = start;
+
+		if (start >= (unsigned int)fd_table_size) {
+			(void)libc.close_range(start, last, flags);
+			break;
+		}
+		if (fd_table_slot((int)start)) {
+			if (flags & (int)CLOSE_RANGE_CLOEXEC)
+				(void)libc.fcntl((int)start, F_SETFD, FD_CLOEXEC);
+			else if (!fd_is_hidden((int)start))
+				(void)close((int)start);
+			start++;
+			continue;
+		}
+		while (end < last && end + 1 < (unsigned int)fd_table_size &&
+		       !fd_table_slot((int)end + 1))
+			end++;
+		(void)libc.close_range(start, end, flags);
+		start = end + 1;
+	}
+	return 0;
+}
+
+EXPORT void closefrom(int first)
+{
+	(void)close_range(first < 0 ? 0 : (unsigned int)first, ~0U, 0);
+}
+
+/* Standard I/O reads and writes inside libc, where we cannot see it. */
+static void pin_for_stdio(int fd)
+{
+	struct connection *connection = connection_get(fd);
+
+	if (!connection)
+		return;
+	connection_pin(connection, REASON_STDIO);
+	connection_put(connection);
+}
+
+EXPORT FILE *fdopen(int fd, const char *mode)
+{
+	libc_ready();
+	pin_for_stdio(fd);
+	return libc.fdopen(fd, mode);
+}
+
+EXPORT int vdprintf(int fd, const char *format, va_list arguments)
+{
+	char text[4096], *whole = text;
+	va_list again;
+	int n, done = 0;
+
+	libc_ready();
+	va_copy(again, arguments);
+	n = vsnprintf(text, sizeof(text), format, arguments);
+	if (n >= (int)sizeof(text)) {
+		whole = malloc((size_t)n + 1);
+		if (whole)
+			n = vsnprintf(whole, (size_t)n + 1, format, again);
+		else
+			n = -1;
+	}
+	va_end(again);
+	while (done < n) {
+		ssize_t part = write(fd, whole + done, (size_t)(n - done));
+
+		if (part <= 0) {
+			n = -1;
+			break;
+		}
+		done += (int)part;
+	}
+	if (whole != text)
+		free(whole);
+	return n;
+}
+
+EXPORT int dprintf(int fd, const char *format, ...)
+{
+	va_list arguments;
+	int n;
+
+	va_start(arguments, format);
+	n = vdprintf(fd, format, arguments);
+	va_end(arguments);
+	return n;
+}
+
+EXPORT int __dprintf_chk(int fd, int flag, const char *format, ...)
+{
+	va_list arguments;
+	int n;
+
+	(void)flag;
+	va_start(arguments, format);
+	n = vdprintf(fd, format, arguments);
+	va_end(arguments);
+	return n;
+}
+
+EXPORT int __vdprintf_chk(int fd, int flag, const char *format, va_list arguments)
+{
+	(void)flag;
+	return vdprintf(fd, format, arguments);
+}

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stand-ins: the send and receive family
+ *
+ * Each looks the descriptor up.  No connection, or one without rings: the real call, counted.
+ * Otherwise stream_receive() or stream_send().
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "shim/connection.h"
+#include "shim/libc.h"
+#include "shim/stream.h"
+
+static ssize_t to_errno(ssize_t result)
+{
+	if (result >= 0)
+		return result;
+	errno = (int)-result;
+	return -1;
+}
+
+/*
+ * The frame of every receiving stand-in: KERNEL is the real call, VECTOR and COUNT say where the
+ * bytes go.  MSG_WAITALL never reaches the kernel: it would go on waiting there after a move.
+ */
+#define RECEIVE(KERNEL, VECTOR, COUNT, FLAGS)                                                      \
+	do {                                                                                       \
+		struct connection *connection;                                                     \
+		ssize_t result;                                                                    \
+                                                                                                   \
+		libc_ready();                                                                      \
+		connection = connection_get(fd);                                                   \
+		if (!connection)                                                                   \
+			return KERNEL;                                                             \
+		if (stream_kernel_begin(connection, DIRECTION_RECEIVE)) {                          \
+			result = KERNEL;                                                           \
+			stream_kernel_end(connection, fd, DIRECTION_RECEIVE,                       \
+					  (FLAGS) & (MSG_PEEK | MSG_ERRQUEUE) ? 0 : result);       \
+		} else {                                                                           \
+			result = to_errno(                                                         \
+				stream_receive(connection, fd, VECTOR, (int)(COUNT), FLAGS));      \
+		}                                                                                  \
+		connection_put(connection);                                                        \
+		return result;                                                                     \
+	} while (0)
+
+#define SEND(KERNEL, VECTOR, COUNT, FLAGS)                                                         \
+	do {                                                                                       \
+		struct connection *connection;                                                     \
+		ssize_t result;                                                                    \
+                                                                                                   \
+		libc_ready();                                                                      \
+		connection = connection_get(fd);                                                   \
+		if (!connection)                                                                   \
+			return KERNEL;                                                             \
+		if (stream_kernel_begin(connection, DIRECTION_SEND)) {                             \
+			result = KERNEL;                                                           \
+			if (result > 0)                                                            \
+				stream_note_size(connection, (size_t)result);                      \
+			stream_kernel_end(connection, fd, DIRECTION_SEND, result);                 \
+		} else {                                                                           \
+			result = to_errno(                                                         \
+				stream_send(connection, fd, VECTOR, (int)(COUNT), FLAGS));         \
+		}                                                                                  \
+		connection_put(connection);                                                        \
+		return result;                                                                     \
+	} while (0)
+
+EXPORT ssize_t read(int fd, void *buffer, size_t size)
+{
+	const struct iovec vector = {.iov_base = buffer, .iov_len = size};
+
+	RECEIVE(libc.read(fd, buffer, size), &vector, 1, 0);
+}
+
+EXPORT ssize_t readv(int fd, const struct iovec *vector, int count)
+{
+	RECEIVE(libc.readv(fd, vector, count), vector, count, 0);
+}
+
+EXPORT ssize_t write(int fd, const void *buffer, size_t size)
+{
+	const struct iovec vector = {.iov_base = (void *)(uintptr_t)buffer, .iov_len = size};
+
+	SEND(libc.write(fd, buffer, size), &vector, 1, 0);
+}
+
+EXPORT ssize_t writev(int fd, const struct iovec *vector, int count)
+{
+	SEND(libc.writev(fd, vector, count), vector, count, 0);
+}
+
+/* MSG_WAITALL on a connection that may yet move is many calls without it. */
+static ssize_t receive_all(int fd, const struct iovec *vector, int flags)
+{
+	struct connection *connection = connection_get(fd);
+	struct iovec rest = *vector;
+	size_t done = 0;
+	ssize_t n = 0;
+
+	while (connection && done < vector->iov_len) {
+		rest.iov_base = (char *)vector->iov_base + done;
+		rest.iov_len = vector->iov_len - done;
+		if (!stream_kernel_begin(connection, DIRECTION_RECEIVE)) {
+			n = stream_receive(connection, fd, &rest, 1, flags);
+		} else {
+			n = libc.recv(fd, rest.iov_base, rest.iov_len, flags & ~MSG_WAITALL);
+			n = n < 0 ? -errno : n;
+			stream_kernel_end(connection, fd, DIRECTION_RECEIVE, n);
+		}
+		if (n <= 0)
+			break;
+		done += (size_t)n;
+	}
+	if (connection)
+		connection_put(connection);
+	return to_errno(done ? (ssize_t)done : n);
+}
+
+static bool waits_for_all(int fd, int flags)
+{
+	struct connection *connection;
+	bool tracked;
+
+	if ((flags & (MSG_WAITALL | MSG_PEEK | MSG_OOB | MSG_ERRQUEUE | MSG_DONTWAIT)) != MSG_WAITALL)
+		return false;
+	connection = connection_get(fd);
+	tracked = connection && connection->side;
+	if (connection)
+		connection_put(connection);
+	return tracked;
+}
+
+static void pin_out_of_band(int fd, int flags)
+{
+	struct connection *connection;
+
+	if (__builtin_expect(!(flags & (MSG_OOB | MSG_ZEROCOPY)), 1))
+		return;
+	connection = connection_get(fd);
+	if (!connection)
+		return;
+	connection_pin(connection, REASON_OPTION);
+	connection_put(connection);
+}
+
+EXPORT ssize_t recv(int fd, void *buffer, size_t size, int flags)
+{
+	const struct iovec vector = {.iov_base = buffer, .iov_len = size};
+
+	libc_ready();
+	pin_out_of_band(fd, flags);
+	if (waits_for_all(fd, flags))
+		return receive_all(fd, &vector, flags);
+	RECEIVE(libc.recv(fd, buffer, size, flags), &vector, 1, flags);
+}
+
+EXPORT ssize_t recvfrom(int fd, void *buffer, size_t size, int flags, struct sockaddr *address,
+			socklen_t *length)
+{
+	const struct iovec vector = {.iov_base = buffer, .iov_len = size};
+
+	libc_ready();
+	pin_out_of_band(fd, flags);
+	if (waits_for_all(fd, flags))
+		return receive_all(fd, &vector, flags);
+	RECEIVE(libc.recvfrom(fd, buffer, size, flags, address, length), &vector, 1, flags);
+}
+
+EXPORT ssize_t send(int fd, const void *buffer, size_t size, int flags)
+{
+	const struct iovec vector = {.iov_base = (void *)(uintptr_t)buffer, .iov_len = size};
+
+	libc_ready();
+	pin_out_of_band(fd, flags);
+	SEND(libc.send(fd, buffer, size, flags), &vector, 1, flags);
+}
+
+EXPORT ssize_t sendto(int fd, const void *buffer, size_t size, int flags,
+		      const struct sockaddr *address, socklen_t length)
+{
+	const struct iovec vector = {.iov_base = (void *)(uintptr_t)buffer, .iov_len = size};
+
+	libc_ready();
+	pin_out_of_band(fd, flags);
+	if (flags & MSG_FASTOPEN)
+		return libc.sendto(fd, buffer, size, flags, address, length);
+	SEND(libc.sendto(fd, buffer, size, flags, address, length), &vector, 1, flags);
+}
+
+/* recvmsg(2) and sendmsg(2), apart because recvmmsg(2) and sendmmsg(2) are many of them. */
+static ssize_t receive_message(int fd, struct msghdr *message, int flags)
+{
+	struct connection *connection = connection_get(fd);
+	ssize_t result;
+
+	if (!connection)
+		return libc.recvmsg(fd, message, flags);
+	if (stream_kernel_begin(connection, DIRECTION_RECEIVE)) {
+		result = libc.recvmsg(fd, message, flags & ~MSG_WAITALL);
+		stream_kernel_end(connection, fd, DIRECTION_RECEIVE,
+				  flags & (MSG_PEEK | MSG_ERRQUEUE) ? 0 : result);
+	} else if (flags & (MSG_OOB | MSG_ERRQUEUE)) {
+		result = libc.recvmsg(fd, message, flags);
+	} else {
+		result = to_errno(stream_receive(connection, fd, message->msg_iov,
+						 (int)message->msg_iovlen, flags));
+		if (result >= 0) {
+			message->msg_namelen = 0;
+			message->msg_controllen = 0;
+			message->msg_flags = 0;
+		}
+	}
+	connection_put(connection);
+	return result;
+}
+
+EXPORT ssize_t recvmsg(int fd, struct msghdr *message, int flags)
+{
+	libc_ready();
+	pin_out_of_band(fd, flags);
+	if (message && message->msg_iovlen == 1 && waits_for_all(fd, flags))
+		return receive_all(fd, message->msg_iov, flags);
+	return receive_message(fd, message, flags);
+}
+
+static ssize_t send_message(int fd, const struct msghdr *message, int flags)
+{
+	SEND(libc.sendmsg(fd, message, flags), message->msg_iov, message->msg_iovlen, flags);
+}
+
+EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	libc_ready();
+	pin_out_of_band(fd, flags);
+	if (flags & MSG_FASTOPEN)
+		return libc.sendmsg(fd, message, flags);
+	return send_message(fd, message, flags);
+}
+
+static bool is_ours(int fd)
+{
+	struct connection *connection = connection_get(fd);
+
+	if (connection)
+		connection_put(connection);
+	return connection != NULL;
+}
+
+EXPORT int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags,
+		    struct timespec *timeout)
+{
+	unsigned int i;
+
+	libc_ready();
+	if (!is_ours(fd))
+		return libc.recvmmsg(fd, messages, count, flags, timeout);
+	for (i = 0; i < count; i++) {
+		int after_first = i && (flags & MSG_WAITFORONE) ? MSG_DONTWAIT : 0;
+		ssize_t n = receive_message(fd, &messages[i].msg_hdr,
+					    (flags & ~MSG_WAITFORONE) | after_first);
+
+		if (n < 0)
+			break;
+		messages[i].msg_len = (unsigned int)n;
+		if (n == 0)
+			return (int)i + 1;
+	}
+	return i || !count ? (int)i : -1;
+}
+
+EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags)
+{
+	unsigned int i;
+
+	libc_ready();
+	if (!is_ours(fd))
+		return libc.sendmmsg(fd, messages, count, flags);
+	for (i = 0; i < count; i++) {
+		ssize_t n = send_message(fd, &messages[i].msg_hdr, flags);
+
+		if (n < 0)
+			break;
+		messages[i].msg_len = (unsigned int)n;
+	}
+	return i || !count ? (int)i : -1;
+}
+
+/* The fortified variants check the size and then are the plain ones. */
+extern void __chk_fail(void) __attribute__((noreturn));
+
+EXPORT ssize_t __read_chk(int fd, void *buffer, size_t size, size_t room)
+{
+	if (size > room)
+		__chk_fail();
+	return read(fd, buffer, size);
+}
+
+EXPORT ssize_t __recv_chk(int fd, void *buffer, size_t size, size_t room, int flags)
+{
+	if (size > room)
+		__chk_fail();
+	return recv(fd, buffer, size, flags);
+}
+
+EXPORT ssize_t __recvfrom_chk(int fd, void *buffer, size_t size, size_t room, int flags,
+			      struct sockaddr *address, socklen_t *length)
+{
+	if (size > room)
+		__chk_fail();
+	return recvfrom(fd, buffer, size, flags, address, length);
+}

@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stand-ins: poll and select
+ *
+ * Without an attached connection in the set: the real call, while the connections in it count a
+ * poller (an end with one is not quiet, see move.h).  Otherwise the set is translated: rings are
+ * looked at first; to sleep, each attached connection becomes its bells and its TCP socket.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "shim/bell.h"
+#include "shim/libc.h"
+#include "shim/readiness.h"
+#include "shim/session.h"
+#include "shim/settings.h"
+
+#define ON_STACK 64 /* descriptors translated without asking for memory */
+#define PER_FD 3    /* what one attached connection becomes */
+#define NEVER UINT64_MAX
+#define DEAD_BELL_NS 5000000ULL
+
+/**
+ * struct polling - one call in progress
+ * @fds, @count: the program's
+ * @connections: one each, NULL where the kernel serves the descriptor
+ * @sleeping: the translated set, PER_FD a descriptor
+ * @attached: how many of @connections have rings
+ */
+struct polling {
+	struct pollfd *fds;
+	nfds_t count;
+	struct connection **connections;
+	struct pollfd *sleeping;
+	unsigned int attached;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
+}
+
+/* Find the connections and count as a poller of each; then see which have rings. */
+static unsigned int polling_enter(struct polling *polling)
+{
+	unsigned int known = 0;
+
+	polling->attached = 0;
+	for (nfds_t i = 0; i < polling->count; i++) {
+		struct connection *connection = connection_get(polling->fds[i].fd);
+
+		if (connection && !connection->side) {
+			connection_put(connection);
+			connection = NULL;
+		}
+		polling->connections[i] = connection;
+		if (!connection)
+			continue;
+		known++;
+		atomic_fetch_add(&connection->pollers, 1);
+		if (connection_phase(connection) == PHASE_OFFERED && session_has_mail())
+			session_collect();
+		if (atomic_load(&connection->phase) == PHASE_ATTACHED)
+			polling->attached++;
+	}
+	return known;
+}
+
+static void polling_leave(struct polling *polling)
+{
+	for (nfds_t i = 0; i < polling->count; i++) {
+		struct connection *connection = polling->connections[i];
+
+		if (!connection)
+			continue;
+		atomic_fetch_sub(&connection->pollers, 1);
+		connection_put(connection);
+	}
+}
+
+static bool is_translated(const struct polling *polling, nfds_t i)
+{
+	return polling->connections[i] && is_attached(polling->connections[i]);
+}
+
+/* Fill in revents from the rings; how many are ready? */
+static int look_at_rings(struct polling *polling, bool ask)
+{
+	int ready = 0;
+
+	for (nfds_t i = 0; i < polling->count; i++) {
+		struct pollfd *entry = &polling->fds[i];
+
+		entry->revents = 0;
+		if (!is_translated(polling, i))
+			continue;
+		entry->revents = readiness(polling->connections[i], entry->fd, ask) &
+				 (short)(entry->events | POLLHUP | POLLERR);
+		if (entry->revents)
+			ready++;
+	}
+	return ready;
+}
+
+/* Add what the kernel says of the others, without waiting. */
+static int look_at_kernel(struct polling *polling)
+{
+	struct pollfd *others = polling->sleeping;
+	int n;
+
+	if (polling->attached == polling->count)
+		return 0;
+	for (nfds_t i = 0; i < polling->count; i++) {
+		others[i] = polling->fds[i];
+		if (is_translated(polling, i))
+			others[i].fd = -1;
+	}
+	n = libc.poll(others, polling->count, 0);
+	for (nfds_t i = 0; n > 0 && i < polling->count; i++)
+		if (!is_translated(polling, i))
+			polling->fds[i].revents = others[i].revents;
+	return n > 0 ? n : 0;
+}
+
+static bool spin(struct polling *polling)
+{
+	struct wait_habit *habit = NULL;
+	struct wait wait;
+
+	for (nfds_t i = 0; i < polling->count && !habit; i++)
+		if (is_translated(polling, i))
+			habit = &polling->connections[i]->habits[DIRECTION_RECEIVE];
+	wait_begin(&wait, habit, settings.wait_yields);
+	do {
+		for (nfds_t i = 0; i < polling->count; i++)
+			if (is_translated(polling, i) &&
+			    readiness_glance(polling->connections[i], polling->fds[i].events)) {
+				wait_found(&wait);
+				return true;
+			}
+	} while (wait_step(&wait));
+	return false;
+}
+
+static void arm_all(struct polling *polling)
+{
+	for (nfds_t i = 0; i < polling->count; i++) {
+		struct connection *connection = polling->connections[i];
+
+		if (!is_translated(polling, i))
+			continue;
+		if (polling->fds[i].events & (POLLIN | POLLRDNORM | POLLRDHUP))
+			bell_arm(connection, BELL_DATA);
+		if (polling->fds[i].events & (POLLOUT | POLLWRNORM))
+			bell_arm(connection, BELL_SPACE);
+	}
+}
+
+/* The three entries that stand for one attached connection; false when a bell is dead. */
+static bool translate(const struct pollfd *entry, struct connection *connection, struct pollfd *to)
+{
+	bool reads = entry->events & (POLLIN | POLLRDNORM | POLLRDHUP);
+	bool writes = entry->events & (POLLOUT | POLLWRNORM);
+
+	to[0] = (struct pollfd){.fd = entry->fd};
+	if (reads)
+		to[0].events |= (short)(entry->events & ~(POLLOUT | POLLWRNORM)) | POLLRDHUP;
+	if (writes && !send_has_moved(connection))
+		to[0].events |= POLLOUT;
+	to[1] = (struct pollfd){.fd = -1, .events = POLLIN};
+	to[2] = to[1];
+	if (reads && !has_ended(connection, ENDED_DATA_BELL))
+		to[1].fd = connection->data_bell;
+	if (writes && !has_ended(connection, ENDED_SPACE_BELL))
+		to[2].fd = connection->space_bell;
+	return !has_ended(connection, ENDED_DATA_BELL | ENDED_SPACE_BELL);
+}
+
+static int sleep_on_all(struct polling *polling, uint64_t deadline, const sigset_t *mask)
+{
+	struct timespec rest, *limit = NULL;
+	bool bells_live = true;
+	uint64_t now;
+	int n;
+
+	for (nfds_t i = 0; i < polling->count; i++) {
+		struct pollfd *to = &polling->sleeping[i * PER_FD];
+
+		memset(to, 0, PER_FD * sizeof(*to));
+		to[1].fd = to[2].fd = -1;
+		if (is_translated(polling, i))
+			bells_live &= translate(&polling->fds[i], polling->connections[i], to);
+		else
+			to[0] = polling->fds[i];
+	}
+	now = now_ns();
+	if (!bells_live && deadline > now + DEAD_BELL_NS)
+		deadline = now + DEAD_BELL_NS;
+	if (deadline != NEVER) {
+		now = deadline > now ? deadline - now : 0;
+		rest.tv_sec = (time_t)(now / 1000000000);
+		rest.tv_nsec = (long)(now % 1000000000);
+		limit = &rest;
+	}
+	n = libc.ppoll(polling->sleeping, polling->count * PER_FD, limit, mask);
+	return n < 0 ? -errno : n;
+}
+
+static void note_wakes(struct polling *polling)
+{
+	for (nfds_t i = 0; i < polling->count; i++) {
+		const struct pollfd *from = &polling->sleeping[i * PER_FD];
+		struct connection *connection = polling->connections[i];
+
+		if (!is_translated(polling, i))
+			continue;
+		readiness_note(connection, from[0].revents);
+		if ((from[0].revents & (POLLIN | POLLPRI)) && receive_has_moved(connection))
+			atomic_fetch_or(&connection->ended, ENDED_LOOK);
+		for (int bell = BELL_DATA; bell <= BELL_SPACE; bell++) {
+			if (from[1 + bell].revents)
+				bell_seen(connection, (enum bell)bell);
+			if (from[1 + bell].revents & (POLLHUP | POLLERR))
+				atomic_fetch_or(&connection->ended, bell == BELL_DATA
+									    ? ENDED_DATA_BELL
+									    : ENDED_SPACE_BELL);
+		}
+	}
+}
+
+static void learn(struct polling *polling, uint64_t slept)
+{
+	for (nfds_t i = 0; i < polling->count; i++)
+		if (is_translated(polling, i)) {
+			wait_slept(&polling->connections[i]->habits[DIRECTION_RECEIVE], slept);
+			return;
+		}
+}
+
+static int poll_translated(struct polling *polling, uint64_t deadline, const sigset_t *mask)
+{
+	for (;;) {
+		int ready = look_at_rings(polling, deadline == 0);
+		uint64_t start;
+		int n;
+
+		ready += look_at_kernel(polling);
+		if (ready || deadline == 0)
+			return ready;
+		if (spin(polling))
+			continue;
+		arm_all(polling);
+		ready = look_at_rings(polling, false);
+		if (ready)
+			continue;
+		start = now_ns();
+		n = sleep_on_all(polling, deadline, mask);
+		if (n < 0)
+			return n;
+		note_wakes(polling);
+		learn(polling, now_ns() - start);
+		if (n == 0 && deadline != NEVER && now_ns() >= deadline)
+			deadline = 0; /* one last look */
+	}
+}
+
+static int poll_with(struct polling *polling, const struct timespec *timeout, const sigset_t *mask)
+{
+	uint64_t deadline = NEVER;
+	unsigned int known;
+	int n;
+
+	if (timeout) {
+		deadline = (uint64_t)timeout->tv_sec * 1000000000ULL + (uint64_t)timeout->tv_nsec;
+		if (deadline)
+			deadline += now_ns();
+	}
+	known = polling_enter(polling);
+	if (polling->attached) {
+		n = poll_translated(polling, deadline, mask);
+	} else {
+		n = libc.ppoll(polling->fds, polling->count, timeout, mask);
+		n = n < 0 ? -errno : n;
+	}
+	if (known)
+		polling_leave(polling);
+	return n;
+}
+
+/* Whether any of them is a connection that we would have to look after. */
+static bool any_is_ours(const struct pollfd *fds, nfds_t count)
+{
+	for (nfds_t i = 0; i < count; i++) {
+		struct connection *connection = connection_get(fds[i].fd);
+		bool ours = connection && connection->side;
+
+		if (connection)
+			connection_put(connection);
+		if (ours)
+			return true;
+	}
+	return false;
+}
+
+static int poll_all(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
+		    const sigset_t *mask)
+{
+	struct connection *few[ON_STACK];
+	struct pollfd few_sleeping[ON_STACK * PER_FD];
+	struct polling polling = {.fds = fds, .count = count, .connections = few,
+				  .sleeping = few_sleeping};
+	void *many = NULL;
+	int n;
+
+	if (count > ON_STACK) {
+		many = malloc(count * (sizeof(*few) + PER_FD * sizeof(*few_sleeping)));
+		if (!many)
+			return -ENOMEM;
+		polling.connections = many;
+		polling.sleeping = (struct pollfd *)(polling.connections + count);
+	}
+	n = poll_with(&polling, timeout, mask);
+	free(many);
+	return n;
+}
+
+static int to_errno(int result)
+{
+	if (result >= 0)
+		return result;
+	errno = -result;
+	return -1;
+}
+
+EXPORT int poll(struct pollfd *fds, nfds_t count, int timeout)
+{
+	const struct timespec limit = {.tv_sec = timeout / 1000,
+				       .tv_nsec = timeout % 1000 * 1000000L};
+
+	libc_ready();
+	if (!any_is_ours(fds, count))
+		return libc.poll(fds, count, timeout);
+	return to_errno(poll_all(fds, count, timeout < 0 ? NULL : &limit, NULL));
+}
+
+EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
+		 const sigset_t *mask)
+{
+	libc_ready();
+	if (!any_is_ours(fds, count) ||
+	    (timeout && (timeout->tv_sec < 0 || (unsigned long)timeout->tv_nsec > 999999999)))
+		return libc.ppoll(fds, count, timeout, mask);
+	return to_errno(poll_all(fds, count, timeout, mask));
+}
+
+extern void __chk_fail(void) __attribute__((noreturn));
+
+EXPORT int __poll_chk(struct pollfd *fds, nfds_t count, int timeout, size_t room)
+{
+	if (room / sizeof(*fds) < count)
+		__chk_fail();
+	return poll(fds, count, timeout);
+}
+
+EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
+		       const sigset_t *mask, size_t room)
+{
+	if (room / sizeof(*fds) < count)
+		__chk_fail();
+	return ppoll(fds, count, timeout, mask);
+}
+
+/* --- select: by way of poll --- */
+
+#define SELECT_IN (POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR)
+#define SELECT_OUT (POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR)
+
+static bool in_set(int fd, const fd_set *set)
+{
+	return set && FD_ISSET(fd, set);
+}
+
+static nfds_t sets_to_fds(int n, const fd_set *in, const fd_set *out, const fd_set *except,
+			  struct pollfd *fds)
+{
+	nfds_t count = 0;
+
+	for (int fd = 0; fd < n; fd++) {
+		short events = 0;
+
+		if (in_set(fd, in))
+			events |= POLLIN;
+		if (in_set(fd, out))
+			events |= POLLOUT;
+		if (in_set(fd, except))
+			events |= POLLPRI;
+		if (in_set(fd, in) || in_set(fd, out) || in_set(fd, except))
+			fds[count++] = (struct pollfd){.fd = fd, .events = events};
+	}
+	return count;
+}
+
+static int set_bit(fd_set *set, int fd, bool on)
+{
+	if (!set || !FD_ISSET(fd, set))
+		return 0;
+	if (on)
+		return 1;
+	FD_CLR(fd, set);
+	return 0;
+}
+
+static int fds_to_sets(const struct pollfd *fds, nfds_t count, fd_set *in, fd_set *out,
+		       fd_set *except)
+{
+	int bits = 0;
+
+	for (nfds_t i = 0; i < count; i++) {
+		short revents = fds[i].revents;
+
+		if (revents & POLLNVAL)
+			return -EBADF;
+		bits += set_bit(in, fds[i].fd, revents & SELECT_IN);
+		bits += set_bit(out, fds[i].fd, revents & SELECT_OUT);
+		bits += set_bit(except, fds[i].fd, revents & POLLPRI);
+	}
+	return bits;
+}
+
+static int select_all(int n, fd_set *in, fd_set *out, fd_set *except,
+		      const struct timespec *timeout, const sigset_t *mask, bool *ours)
+{
+	struct pollfd fds[FD_SETSIZE];
+	nfds_t count;
+	int result;
+
+	*ours = false;
+	if (n < 0 || n > FD_SETSIZE)
+		return 0;
+	count = sets_to_fds(n, in, out, except, fds);
+	*ours = any_is_ours(fds, count);
+	if (!*ours)
+		return 0;
+	result = poll_all(fds, count, timeout, mask);
+	return result < 0 ? result : fds_to_sets(fds, count, in, out, except);
+}
+
+EXPORT int select(int n, fd_set *in, fd_set *out, fd_set *except, struct timeval *timeout)
+{
+	struct timespec limit = {0};
+	uint64_t start, spent, whole;
+	bool ours;
+	int result;
+
+	libc_ready();
+	if (timeout) {
+		if (timeout->tv_sec < 0 || timeout->tv_usec < 0)
+			return libc.select(n, in, out, except, timeout);
+		limit.tv_sec = timeout->tv_sec + timeout->tv_usec / 1000000;
+		limit.tv_nsec = timeout->tv_usec % 1000000 * 1000;
+	}
+	start = timeout ? now_ns() : 0;
+	result = select_all(n, in, out, except, timeout ? &limit : NULL, NULL, &ours);
+	if (!ours)
+		return libc.select(n, in, out, except, timeout);
+	if (timeout) { /* Linux tells what was left */
+		whole = (uint64_t)limit.tv_sec * 1000000000ULL + (uint64_t)limit.tv_nsec;
+		spent = now_ns() - start;
+		whole = spent < whole ? whole - spent : 0;
+		timeout->tv_sec = (time_t)(whole / 1000000000);
+		timeout->tv_usec = (suseconds_t)(whole % 1000000000 / 1000);
+	}
+	return to_errno(result);
+}
+
+EXPORT int pselect(int n, fd_set *in, fd_set *out, fd_set *except, const struct timespec *timeout,
+		   const sigset_t *mask)
+{
+	bool ours;
+	int result;
+
+	libc_ready();
+	if (timeout && (timeout->tv_sec < 0 || (unsigned long)timeout->tv_nsec > 999999999))
+		return libc.pselect(n, in, out, except, timeout, mask);
+	result = select_all(n, in, out, except, timeout, mask, &ours);
+	return ours ? to_errno(result) : libc.pselect(n, in, out, except, timeout, mask);
+}

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+#include "shim/connection.h"
+
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "ring/lock.h"
+#include "shim/epoll.h"
+#include "shim/fd_table.h"
+#include "shim/libc.h"
+#include "shim/move.h"
+#include "shim/session.h"
+#include "shim/settings.h"
+#include "shim/side.h"
+
+#define POOL_MAX FD_TABLE_MAX
+
+/* The pool: one reserved stretch of address space, touched as it is needed, never given back. */
+static struct connection *pool;
+static uint32_t pool_used;
+static struct connection *pool_free;
+static _Atomic uint32_t pool_lock;
+
+static struct connection *pool_take(void)
+{
+	struct connection *connection = NULL;
+
+	if (lock_take(&pool_lock, thread_id()) < 0)
+		return NULL; /* a signal handler interrupted the pool: do without */
+	if (!pool) {
+		void *memory = mmap(NULL, POOL_MAX * sizeof(*pool), PROT_READ | PROT_WRITE,
+				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		pool = memory == MAP_FAILED ? NULL : memory;
+	}
+	if (pool_free) {
+		connection = pool_free;
+		pool_free = connection->next_free;
+	} else if (pool && pool_used < POOL_MAX) {
+		connection = &pool[pool_used++];
+		connection->descriptors = -1;
+	}
+	lock_drop(&pool_lock);
+	return connection;
+}
+
+static void pool_give(struct connection *connection)
+{
+	if (lock_take(&pool_lock, thread_id()) < 0)
+		return;
+	connection->next_free = pool_free;
+	pool_free = connection;
+	lock_drop(&pool_lock);
+}
+
+struct connection *connection_new(int fd)
+{
+	struct connection *connection = pool_take();
+
+	if (!connection)
+		return NULL;
+	connection->ended = 0;
+	connection->opened_by_connect = false;
+	connection->mismatches = 0;
+	connection->turns = 0;
+	connection->last_call = DIRECTION_NONE;
+	connection->pollers = 0;
+	connection->id = 0;
+	connection->checked_at = 0;
+	connection->offered_at = 0;
+	connection->side = NULL;
+	connection->control = NULL;
+	memset(&connection->send, 0, sizeof(connection->send));
+	memset(&connection->receive, 0, sizeof(connection->receive));
+	connection->segment = connection->data_bell = connection->space_bell = -1;
+	connection->bell_rung[0] = connection->bell_rung[1] = false;
+	connection->habits[0].hopeless = connection->habits[1].hopeless = false;
+	connection->times_full = 0;
+	connection->watches = NULL;
+	connection->fd = fd;
+	atomic_fetch_add(&connection->users, 1); /* the table's */
+	atomic_store(&connection->descriptors, 1);
+	atomic_store(&connection->phase, PHASE_IDLE);
+	if (!fd_table_set(fd, (uintptr_t)connection)) {
+		atomic_store(&connection->descriptors, 0);
+		connection_put(connection);
+		return NULL;
+	}
+	return connection;
+}
+
+struct connection *connection_get(int fd)
+{
+	struct connection *connection = fd_connection(fd);
+
+	if (!connection)
+		return NULL;
+	atomic_fetch_add(&connection->users, 1);
+	if (__builtin_expect(fd_connection(fd) != connection, 0)) {
+		connection_put(connection);
+		return NULL;
+	}
+	return connection;
+}
+
+/* The last call has left a closed connection. */
+static void tear_down(struct connection *connection)
+{
+	struct side_record *side = connection->side;
+
+	atomic_store(&connection->phase, PHASE_FREE);
+	ring_unmap(&connection->send);
+	ring_unmap(&connection->receive);
+	if (connection->control)
+		munmap(connection->control, SEGMENT_PAGE + 2 * SEGMENT_NEAR);
+	connection->control = NULL;
+	fd_unhide(connection->data_bell);
+	fd_unhide(connection->space_bell);
+	fd_unhide(connection->segment);
+	if (connection->id)
+		session_withdraw(connection->id);
+	connection->id = 0;
+	connection->side = NULL;
+	if (side && atomic_fetch_sub(&side->holders, 1) == 1)
+		side_free(side);
+	pool_give(connection);
+}
+
+void connection_put_last(struct connection *connection)
+{
+	int32_t none = 0;
+
+	/* Who looked at a slot that was just emptied comes here too: only one may tear it down. */
+	if (atomic_compare_exchange_strong(&connection->descriptors, &none, -1))
+		tear_down(connection);
+}
+
+static void address_set(struct side_address *to, const struct sockaddr_storage *from)
+{
+	if (from->ss_family == AF_INET) {
+		const struct sockaddr_in *in = (const struct sockaddr_in *)from;
+
+		memset(to->bytes, 0, 10);
+		memset(to->bytes + 10, 0xff, 2);
+		memcpy(to->bytes + 12, &in->sin_addr, 4);
+		to->port = ntohs(in->sin_port);
+	} else if (from->ss_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)from;
+
+		memcpy(to->bytes, &in6->sin6_addr, 16);
+		to->port = ntohs(in6->sin6_port);
+	}
+}
+
+static void describe(struct side_record *side, int fd)
+{
+	struct sockaddr_storage address;
+	socklen_t length = sizeof(address);
+	socklen_t cookie_length = sizeof(side->cookie);
+
+	side->fd = fd;
+	if (getsockname(fd, (struct sockaddr *)&address, &length) == 0)
+		address_set(&side->local, &address);
+	length = sizeof(address);
+	if (getpeername(fd, (struct sockaddr *)&address, &length) == 0)
+		address_set(&side->peer, &address);
+	libc.getsockopt(fd, SOL_SOCKET, SO_COOKIE, &side->cookie, &cookie_length);
+}
+
+void connection_establish(struct connection *connection, int fd, bool by_connect)
+{
+	struct side_record *side = side_new();
+
+	if (!side)
+		return; /* stays IDLE: plain TCP, not even counted */
+	describe(side, fd);
+	side->reason = REASON_YOUNG;
+	connection->opened_by_connect = by_connect;
+	connection->side = side;
+	atomic_store_explicit(&side->state, SIDE_TCP, memory_order_release);
+	atomic_store_explicit(&connection->phase, PHASE_TCP, memory_order_release);
+}
+
+void connection_pin(struct connection *connection, enum reason reason)
+{
+	enum phase phase = connection_phase(connection);
+
+	if (phase == PHASE_ATTACHED) {
+		/* What has not moved yet never will. */
+		move_forbid(connection);
+		return;
+	}
+	atomic_store(&connection->phase, PHASE_PINNED);
+	if (connection->side)
+		atomic_store(&connection->side->reason, reason);
+}
+
+void connection_dup(struct connection *connection, int fd)
+{
+	atomic_fetch_add(&connection->descriptors, 1);
+	if (!fd_table_set(fd, (uintptr_t)connection))
+		atomic_fetch_sub(&connection->descriptors, 1);
+}
+
+static void say_good_bye(struct connection *connection, int fd)
+{
+	struct side_record *side = connection->side;
+	struct segment_writer *ours = our_writer(connection);
+
+	if (atomic_load(&side->holders) != 1)
+		return;
+	if (receive_has_moved(connection) && ring_available(&connection->receive)) {
+		/* As TCP: closing with data unread resets. */
+		const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+
+		libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	}
+	atomic_fetch_or(&ours->marks, MARK_CLOSED);
+}
+
+void connection_close(struct connection *connection, int fd)
+{
+	int other = -1;
+
+	fd_table_set(fd, 0);
+	epoll_forget(connection, fd);
+	if (atomic_load(&connection->fd) == fd)
+		atomic_store(&connection->fd, -1);
+	if (atomic_fetch_sub(&connection->descriptors, 1) > 1) {
+		/* Another descriptor stays: find it for calls that need the socket itself. */
+		for (int i = 0; other < 0 && i < fd_table_size && i < 65536; i++)
+			if (fd_connection(i) == connection)
+				other = i;
+		atomic_store(&connection->fd, other);
+		return;
+	}
+	if (is_attached(connection))
+		say_good_bye(connection, fd);
+	connection_put(connection); /* the table's; the caller still has its own */
+}
+
+void connection_after_fork(void)
+{
+	pool_lock = 0;
+	for (uint32_t i = 0; i < pool_used; i++) {
+		struct connection *connection = &pool[i];
+
+		if (connection->descriptors <= 0)
+			continue;
+		connection->users = 1;
+		connection->pollers = 0;
+		connection->id = 0; /* the offer is the parent's */
+		if (connection->phase == PHASE_OFFERED)
+			connection->phase = PHASE_TCP;
+	}
+}
+
+void connection_before_fork(void)
+{
+	for (uint32_t i = 0; i < pool_used; i++)
+		if (pool[i].descriptors > 0 && pool[i].side)
+			atomic_fetch_add(&pool[i].side->holders, 1);
+}
+
+struct connection *connection_by_id(uint64_t id)
+{
+	uint32_t index = (uint32_t)(id % POOL_MAX);
+
+	struct connection *connection;
+
+	if (!id || index >= pool_used)
+		return NULL;
+	connection = &pool[index];
+	atomic_fetch_add(&connection->users, 1);
+	if (connection->id == id && atomic_load(&connection->descriptors) > 0)
+		return connection;
+	connection_put(connection);
+	return NULL;
+}
+
+uint64_t connection_make_id(struct connection *connection)
+{
+	static _Atomic uint64_t serial;
+
+	connection->id = (atomic_fetch_add(&serial, 1) + 1) * POOL_MAX +
+			 (uint64_t)(connection - pool);
+	return connection->id;
+}

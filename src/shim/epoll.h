@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * epoll: the shim translates, the kernel sleeps
+ *
+ * Theory of operation
+ *
+ * A *poller* stands beside each epoll in which a TCP socket is registered, and a *watch* for each
+ * such registration.  Until its connection is attached, a watch only remembers events and data:
+ * the registration itself is in the kernel, in the program's epoll (@native).  When the connection
+ * is attached, the registration moves to the poller's own *inner* epoll, edge-triggered, with three
+ * descriptors: the TCP socket, the data bell and the space bell.  The inner epoll is registered in
+ * the program's epoll, edge-triggered, with the poller's address as data, so that every wait in the
+ * kernel wakes for it.
+ *
+ * A watch is *hot* while it stands in the poller's hot list: its readiness is computed from the
+ * rings at each wait, without a system call.  Before a sleep, each hot watch found idle is *armed*
+ * (the peer is to ring) and leaves the list; so does one found idle many times in a row.  A bell or
+ * the TCP socket showing up in the inner epoll makes its watch hot again.
+ *
+ * Level-triggered readiness is the ring's state.  An edge is: new data since the last report, an
+ * end or error not reported yet, space after a writer found the ring full, and ADD or MOD.
+ *
+ * One lock guards each poller with its watches; epoll_links guards connection.watches and is taken
+ * first.
+ */
+#ifndef SMCU_SHIM_EPOLL_H
+#define SMCU_SHIM_EPOLL_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+
+#include "ring/wait.h"
+#include "shim/connection.h"
+
+/**
+ * struct watch - one registration of a TCP socket
+ * @connection, @fd, @poller: what is watched, as what, by whom
+ * @events, @data: the program's
+ * @native: registered in the program's epoll by the kernel
+ * @disabled: a one-shot that has fired
+ * @hot: stands in the hot list
+ * @fresh: ADD or MOD since the last report: whatever is ready is an edge
+ * @idle: times found idle since it was last ready
+ * @seen_produced, @seen_full, @seen_ends: state at the last edge reported
+ * @previous, @next: hot list
+ * @next_of_connection, @next_of_poller: where else it is linked; the second also links free ones
+ */
+struct watch {
+	struct connection *connection;
+	int fd;
+	struct poller *poller;
+	uint32_t events;
+	epoll_data_t data;
+	bool native;
+	bool disabled;
+	bool hot;
+	bool fresh;
+	uint8_t idle;
+	uint64_t seen_produced;
+	uint32_t seen_full;
+	short seen_ends;
+	struct watch *previous;
+	struct watch *next;
+	struct watch *next_of_connection;
+	struct watch *next_of_poller;
+};
+
+/**
+ * struct poller - beside one of the program's epolls
+ * @lock: guards it and its watches
+ * @epoll: the program's descriptor
+ * @descriptors: how many descriptors lead here
+ * @inner: the inner epoll (hidden), -1 until a watched connection is attached
+ * @sleepers: threads asleep in the kernel for it
+ * @watches: all of them
+ * @hot: list head
+ * @hot_count: its length
+ * @since_kernel: harvests since the kernel was asked
+ * @habit: of waiting here
+ * @next_free: link of the pool
+ */
+struct poller {
+	_Atomic uint32_t lock;
+	int epoll;
+	int descriptors;
+	_Atomic int inner;
+	_Atomic uint32_t sleepers;
+	struct watch *watches;
+	struct watch *hot;
+	uint32_t hot_count;
+	uint32_t since_kernel;
+	struct wait_habit habit;
+	struct poller *next_free;
+};
+
+/* epoll_control - epoll_ctl(2) on a TCP socket the shim knows; returns 0 or -errno */
+int epoll_control(int epoll, int operation, int fd, struct connection *connection,
+		  struct epoll_event *event);
+
+/**
+ * epoll_wait_for - epoll_wait(2) and its kin
+ * @poller: may be NULL
+ * @timeout: NULL waits for ever
+ *
+ * Return: number of events, or -errno.
+ */
+int epoll_wait_for(struct poller *poller, int epoll, struct epoll_event *events, int most,
+		   const struct timespec *timeout, const sigset_t *mask);
+
+/* epoll_prepare - before a connection is attached: can its registrations be taken over? */
+bool epoll_prepare(struct connection *connection);
+
+/* epoll_attach - the connection has rings now: take its registrations over */
+void epoll_attach(struct connection *connection);
+
+/* epoll_forget - @fd is about to be closed: its registrations end */
+void epoll_forget(struct connection *connection, int fd);
+
+/* epoll_closed - the program closes descriptor @fd of its epoll; epoll_dup - it has one more */
+void epoll_closed(struct poller *poller, int fd);
+void epoll_dup(struct poller *poller, int fd);
+
+/* For epoll_wait.c, with the poller's lock held: the hot list. */
+void watch_heat(struct watch *watch);
+void watch_cool(struct watch *watch);
+
+/* What stands in the low bits of a watch's address in the inner epoll. */
+enum watch_source { SOURCE_TCP = 0, SOURCE_DATA = 1, SOURCE_SPACE = 2, SOURCE_MASK = 3 };
+
+void epoll_before_fork(void);
+void epoll_after_fork(bool in_child);
+
+#endif

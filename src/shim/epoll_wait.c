@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "ring/lock.h"
+#include "shim/bell.h"
+#include "shim/epoll.h"
+#include "shim/fd_table.h"
+#include "shim/libc.h"
+#include "shim/readiness.h"
+#include "shim/settings.h"
+
+#define KERNEL_EVERY 8U   /* harvests with something ready before the kernel is asked again */
+#define SPINS_PER_LOOK 4U /* yields before the kernel is asked while we wait */
+#define IDLE_COOL 32U     /* times found idle before a watch is armed and left alone */
+#define INNER_BATCH 64
+
+#define READ_BITS ((uint32_t)(EPOLLIN | EPOLLRDNORM | EPOLLRDHUP))
+#define ALWAYS_BITS ((uint32_t)(EPOLLHUP | EPOLLERR))
+#define NEVER UINT64_MAX
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t produced_by_peer(const struct connection *connection)
+{
+	return atomic_load_explicit(&peer_writer(connection)->produced, memory_order_acquire);
+}
+
+/* Is what is ready now an edge for an edge-triggered registration? */
+static bool is_edge(struct watch *watch, uint32_t bits, uint64_t produced)
+{
+	const struct connection *connection = watch->connection;
+	const short ends = (short)(bits & (EPOLLRDHUP | ALWAYS_BITS));
+	bool edge = watch->fresh || (ends & ~watch->seen_ends) ||
+		    ((bits & EPOLLIN) && produced != watch->seen_produced) ||
+		    ((bits & EPOLLOUT) && connection->times_full != watch->seen_full);
+
+	if (edge) {
+		watch->seen_produced = produced;
+		watch->seen_ends = ends;
+		if (bits & EPOLLOUT)
+			watch->seen_full = connection->times_full;
+	}
+	return edge;
+}
+
+/* The events to report for a watch now; 0 for none. */
+static uint32_t watch_evaluate(struct watch *watch)
+{
+	struct connection *connection = watch->connection;
+	/* Before readiness is computed: what comes in between is a new edge. */
+	uint64_t produced = produced_by_peer(connection);
+	uint32_t bits;
+
+	if (watch->disabled)
+		return 0;
+	bits = (uint32_t)(uint16_t)readiness(connection, watch->fd, false);
+	bits &= watch->events | ALWAYS_BITS;
+	if (!bits || ((watch->events & EPOLLET) && !is_edge(watch, bits, produced)))
+		return 0;
+	watch->fresh = false;
+	if (watch->events & EPOLLONESHOT)
+		watch->disabled = true;
+	return bits;
+}
+
+/* Might watch_evaluate() report something?  Memory only. */
+static bool watch_glance(const struct watch *watch)
+{
+	const struct connection *connection = watch->connection;
+
+	if (watch->disabled)
+		return false;
+	if (watch->fresh)
+		return true;
+	if (!(watch->events & EPOLLET))
+		return readiness_glance(connection, (short)watch->events);
+	return produced_by_peer(connection) != watch->seen_produced ||
+	       (connection->times_full != watch->seen_full && ring_writable(&connection->send)) ||
+	       ((atomic_load_explicit(&peer_writer(connection)->marks, memory_order_relaxed) &
+		 (MARK_SHUT | MARK_CLOSED)) &&
+		!(watch->seen_ends & EPOLLRDHUP));
+}
+
+/* Ask to be rung for what the program waits for, and leave the hot list unless it is there. */
+static void watch_arm(struct watch *watch)
+{
+	struct connection *connection = watch->connection;
+
+	if (!watch->disabled) {
+		if (watch->events & READ_BITS)
+			bell_arm(connection, BELL_DATA);
+		if ((watch->events & EPOLLOUT) && !ring_writable(&connection->send))
+			bell_arm(connection, BELL_SPACE);
+	}
+	if (!watch_glance(watch))
+		watch_cool(watch);
+}
+
+/* Report what is ready.  Ready level-triggered watches stay hot; so do idle ones, for a while. */
+static int harvest(struct poller *poller, struct epoll_event *events, int most)
+{
+	struct watch *watch, *next;
+	int n = 0;
+
+	for (watch = poller->hot; watch && n < most; watch = next) {
+		uint32_t bits = watch_evaluate(watch);
+
+		next = watch->next;
+		if (bits) {
+			events[n].events = bits;
+			events[n].data = watch->data;
+			n++;
+			watch->idle = 0;
+		} else if (++watch->idle >= IDLE_COOL) {
+			watch->idle = 0;
+			watch_arm(watch);
+		}
+	}
+	if (watch && n == most && poller->hot != watch) {
+		/* Who was not asked this time comes first the next: rotate the list. */
+		struct watch *last = watch;
+
+		while (last->next)
+			last = last->next;
+		last->next = poller->hot;
+		poller->hot->previous = last;
+		watch->previous->next = NULL;
+		watch->previous = NULL;
+		poller->hot = watch;
+	}
+	return n;
+}
+
+static void note_inner(const struct epoll_event *event)
+{
+	struct watch *watch = (struct watch *)(uintptr_t)(event->data.u64 & ~(uint64_t)SOURCE_MASK);
+	struct connection *connection = watch->connection;
+	const bool over = event->events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP);
+
+	switch (event->data.u64 & SOURCE_MASK) {
+	case SOURCE_DATA:
+		bell_seen(connection, BELL_DATA);
+		if (over)
+			atomic_fetch_or(&connection->ended, ENDED_DATA_BELL);
+		break;
+	case SOURCE_SPACE:
+		bell_seen(connection, BELL_SPACE);
+		if (over)
+			atomic_fetch_or(&connection->ended, ENDED_SPACE_BELL);
+		break;
+	default:
+		readiness_note(connection, (short)event->events);
+		if (!receive_has_moved(connection) || !send_has_moved(connection))
+			watch->fresh = true; /* an edge of the kernel's */
+		else if (event->events & (EPOLLIN | EPOLLPRI))
+			atomic_fetch_or(&connection->ended, ENDED_LOOK);
+		break;
+	}
+	watch_heat(watch);
+}
+
+/* The inner epoll has something: heat those watches. */
+static void look_inside(struct poller *poller)
+{
+	struct epoll_event events[INNER_BATCH];
+	int n;
+
+	do {
+		n = libc.epoll_wait(poller->inner, events, INNER_BATCH, 0);
+		for (int i = 0; i < n; i++)
+			note_inner(&events[i]);
+	} while (n == INNER_BATCH);
+}
+
+/* Remove the inner epoll's own event from what the kernel returned. */
+static int strip(const struct poller *poller, struct epoll_event *events, int n, bool *inner)
+{
+	int kept = 0;
+
+	*inner = false;
+	for (int i = 0; i < n; i++) {
+		if (poller && events[i].data.ptr == (const void *)poller)
+			*inner = true;
+		else
+			events[kept++] = events[i];
+	}
+	return kept;
+}
+
+/* Ask the kernel without waiting, and take what the inner epoll brings. */
+static int ask_kernel(struct poller *poller, struct epoll_event *events, int most)
+{
+	bool inner;
+	int n = libc.epoll_wait(poller->epoll, events, most, 0);
+
+	n = strip(poller, events, n > 0 ? n : 0, &inner);
+	if (inner && lock_take(&poller->lock, thread_id()) == 0) {
+		look_inside(poller);
+		lock_drop(&poller->lock);
+	}
+	return n;
+}
+
+static int harvest_rings(struct poller *poller, struct epoll_event *events, int most)
+{
+	int n, more;
+
+	if (lock_take(&poller->lock, thread_id()) < 0)
+		return 0;
+	n = harvest(poller, events, most);
+	lock_drop(&poller->lock);
+	if (n > 0 && n < most && ++poller->since_kernel >= KERNEL_EVERY) {
+		poller->since_kernel = 0;
+		more = ask_kernel(poller, events + n, most - n);
+		n += more;
+	}
+	return n;
+}
+
+static bool glance(struct poller *poller)
+{
+	bool found = false;
+
+	if (lock_take(&poller->lock, thread_id()) < 0)
+		return false;
+	for (struct watch *watch = poller->hot; watch && !found; watch = watch->next)
+		found = watch_glance(watch);
+	lock_drop(&poller->lock);
+	return found;
+}
+
+/* Look at the hot ones while that is cheap.  >= 0: events from the kernel; -1: go to sleep. */
+static int spin(struct poller *poller, struct epoll_event *events, int most)
+{
+	struct wait wait;
+	unsigned int steps = 0;
+
+	wait_begin(&wait, &poller->habit, settings.wait_yields);
+	do {
+		if (glance(poller)) {
+			wait_found(&wait);
+			return 0;
+		}
+		if (wait.pauses == 0 && ++steps % SPINS_PER_LOOK == 0) {
+			int n = ask_kernel(poller, events, most);
+
+			if (n > 0)
+				return n;
+		}
+	} while (wait_step(&wait));
+	return -1;
+}
+
+/* Arm every hot watch; false when one of them has something after all. */
+static bool arm_all(struct poller *poller)
+{
+	struct watch *watch, *next;
+	bool idle;
+
+	if (lock_take(&poller->lock, thread_id()) < 0)
+		return true;
+	for (watch = poller->hot; watch; watch = next) {
+		next = watch->next;
+		watch_arm(watch);
+	}
+	idle = poller->hot == NULL;
+	lock_drop(&poller->lock);
+	return idle;
+}
+
+static int kernel_wait(int epoll, struct epoll_event *events, int most, uint64_t deadline,
+		       const sigset_t *mask)
+{
+	struct timespec rest;
+	uint64_t now, left;
+
+	if (deadline == NEVER)
+		return libc.epoll_pwait(epoll, events, most, -1, mask);
+	now = deadline ? now_ns() : 0;
+	left = deadline > now ? deadline - now : 0;
+	if (left % 1000000 == 0 || !libc.epoll_pwait2)
+		return libc.epoll_pwait(epoll, events, most, (int)((left + 999999) / 1000000), mask);
+	rest.tv_sec = (time_t)(left / 1000000000);
+	rest.tv_nsec = (long)(left % 1000000000);
+	return libc.epoll_pwait2(epoll, events, most, &rest, mask);
+}
+
+static int sleep_in_kernel(struct poller *poller, int epoll, struct epoll_event *events, int most,
+			   uint64_t deadline, const sigset_t *mask)
+{
+	uint64_t start = poller && poller->inner >= 0 ? now_ns() : 0;
+	int n;
+
+	if (poller)
+		atomic_fetch_add(&poller->sleepers, 1);
+	n = kernel_wait(epoll, events, most, deadline, mask);
+	if (poller)
+		atomic_fetch_sub(&poller->sleepers, 1);
+	if (start)
+		wait_slept(&poller->habit, now_ns() - start);
+	return n < 0 ? -errno : n;
+}
+
+int epoll_wait_for(struct poller *poller, int epoll, struct epoll_event *events, int most,
+		   const struct timespec *timeout, const sigset_t *mask)
+{
+	uint64_t deadline = NEVER;
+	bool inner, last = false;
+	int n;
+
+	if (timeout && (timeout->tv_sec || timeout->tv_nsec))
+		deadline = now_ns() + (uint64_t)timeout->tv_sec * 1000000000ULL +
+			   (uint64_t)timeout->tv_nsec;
+	else if (timeout)
+		deadline = 0;
+	while (!last) {
+		if (poller && poller->inner >= 0 && poller->hot && most > 0) {
+			n = harvest_rings(poller, events, most);
+			if (n > 0)
+				return n;
+			if (deadline) {
+				n = spin(poller, events, most);
+				if (n > 0)
+					return n;
+				if (n == 0 || !arm_all(poller))
+					continue;
+			}
+		}
+		n = sleep_in_kernel(poller, epoll, events, most, deadline, mask);
+		if (n < 0)
+			return n;
+		last = n == 0 || deadline == 0;
+		if (!poller)
+			poller = fd_poller(epoll);
+		n = strip(poller, events, n, &inner);
+		if (inner && lock_take(&poller->lock, thread_id()) == 0) {
+			look_inside(poller);
+			n += harvest(poller, events + n, most - n);
+			lock_drop(&poller->lock);
+		}
+		if (n > 0)
+			return n;
+	}
+	return 0;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From descriptors to connections and epolls, and the hidden descriptors
+ *
+ * The table is an array of tagged pointers indexed by descriptor, lazily touched.  Hidden
+ * descriptors (segments, bells, the session) live above the program's own: between its soft limit
+ * and the hard one where there is room, else just under the limit.
+ */
+#ifndef SMCU_SHIM_FD_TABLE_H
+#define SMCU_SHIM_FD_TABLE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct connection;
+struct poller;
+
+#define FD_TABLE_MAX 1048576
+
+/* One slot holds a connection, a poller (tag 1), or FD_HIDDEN. */
+#define FD_TAG_POLLER ((uintptr_t)1)
+#define FD_HIDDEN ((uintptr_t)2)
+
+extern _Atomic uintptr_t *fd_table;
+extern int fd_table_size;
+extern pid_t fd_table_owner; /* the process whose table it is: a vfork child is not */
+
+void fd_table_init(void);
+
+static inline uintptr_t fd_table_slot(int fd)
+{
+	if ((unsigned int)fd >= (unsigned int)fd_table_size)
+		return 0;
+	return atomic_load_explicit(&fd_table[fd], memory_order_acquire);
+}
+
+static inline bool fd_is_hidden(int fd)
+{
+	return fd_table_slot(fd) == FD_HIDDEN;
+}
+
+static inline struct poller *fd_poller(int fd)
+{
+	uintptr_t slot = fd_table_slot(fd);
+
+	return slot & FD_TAG_POLLER ? (struct poller *)(slot & ~FD_TAG_POLLER) : NULL;
+}
+
+static inline struct connection *fd_connection(int fd)
+{
+	uintptr_t slot = fd_table_slot(fd);
+
+	return slot > FD_HIDDEN && !(slot & FD_TAG_POLLER) ? (struct connection *)slot : NULL;
+}
+
+/* fd_table_set - @fd leads to @value; false when @fd is beyond the table */
+bool fd_table_set(int fd, uintptr_t value);
+
+/**
+ * fd_hide - move a descriptor of the shim's own out of the program's way, close-on-exec
+ *
+ * Closes @fd.  Return: the new number, or -EMFILE.
+ */
+int fd_hide(int fd);
+
+/* fd_unhide - close a hidden descriptor (-1: nothing) */
+void fd_unhide(int fd);
+
+/* fd_table_is_ours - false in a vfork child, which shares our memory but not our descriptors */
+bool fd_table_is_ours(void);
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The real functions behind those that the shim stands in for
+ *
+ * Every symbol is resolved once, in the constructor, or at the first call when another library's
+ * constructor comes first.  The rest of the shim calls libc.NAME for anything it interposes.
+ */
+#ifndef SMCU_SHIM_LIBC_H
+#define SMCU_SHIM_LIBC_H
+
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+
+/* X(return type, name, parameters) */
+#define LIBC_FUNCTIONS(X)                                                                          \
+	X(int, socket, (int, int, int))                                                            \
+	X(int, connect, (int, const struct sockaddr *, socklen_t))                                 \
+	X(int, listen, (int, int))                                                                 \
+	X(int, accept, (int, struct sockaddr *, socklen_t *))                                      \
+	X(int, accept4, (int, struct sockaddr *, socklen_t *, int))                                \
+	X(int, shutdown, (int, int))                                                               \
+	X(int, setsockopt, (int, int, int, const void *, socklen_t))                               \
+	X(int, getsockopt, (int, int, int, void *, socklen_t *))                                   \
+	X(int, close, (int))                                                                       \
+	X(int, dup, (int))                                                                         \
+	X(int, dup2, (int, int))                                                                   \
+	X(int, dup3, (int, int, int))                                                              \
+	X(int, fcntl, (int, int, ...))                                                             \
+	X(int, fcntl64, (int, int, ...))                                                           \
+	X(int, ioctl, (int, unsigned long, ...))                                                   \
+	X(ssize_t, read, (int, void *, size_t))                                                    \
+	X(ssize_t, write, (int, const void *, size_t))                                             \
+	X(ssize_t, readv, (int, const struct iovec *, int))                                        \
+	X(ssize_t, writev, (int, const struct iovec *, int))                                       \
+	X(ssize_t, recv, (int, void *, size_t, int))                                               \
+	X(ssize_t, send, (int, const void *, size_t, int))                                         \
+	X(ssize_t, recvfrom, (int, void *, size_t, int, struct sockaddr *, socklen_t *))           \
+	X(ssize_t, sendto, (int, const void *, size_t, int, const struct sockaddr *, socklen_t))   \
+	X(ssize_t, recvmsg, (int, struct msghdr *, int))                                           \
+	X(ssize_t, sendmsg, (int, const struct msghdr *, int))                                     \
+	X(int, recvmmsg, (int, struct mmsghdr *, unsigned int, int, struct timespec *))            \
+	X(int, sendmmsg, (int, struct mmsghdr *, unsigned int, int))                               \
+	X(ssize_t, sendfile, (int, int, off_t *, size_t))                                          \
+	X(ssize_t, sendfile64, (int, int, off_t *, size_t))                                        \
+	X(ssize_t, splice, (int, off_t *, int, off_t *, size_t, unsigned int))                     \
+	X(int, poll, (struct pollfd *, nfds_t, int))                                               \
+	X(int, ppoll, (struct pollfd *, nfds_t, const struct timespec *, const sigset_t *))        \
+	X(int, select, (int, fd_set *, fd_set *, fd_set *, struct timeval *))                      \
+	X(int, pselect,                                                                            \
+	  (int, fd_set *, fd_set *, fd_set *, const struct timespec *, const sigset_t *))          \
+	X(int, epoll_create, (int))                                                                \
+	X(int, epoll_create1, (int))                                                               \
+	X(int, epoll_ctl, (int, int, int, struct epoll_event *))                                   \
+	X(int, epoll_wait, (int, struct epoll_event *, int, int))                                  \
+	X(int, epoll_pwait, (int, struct epoll_event *, int, int, const sigset_t *))               \
+	X(int, epoll_pwait2,                                                                       \
+	  (int, struct epoll_event *, int, const struct timespec *, const sigset_t *))             \
+	X(FILE *, fdopen, (int, const char *))                                                     \
+	X(int, vdprintf, (int, const char *, va_list))                                             \
+	X(int, close_range, (unsigned int, unsigned int, int))                                     \
+	X(void, closefrom, (int))                                                                  \
+	X(int, execve, (const char *, char *const[], char *const[]))                               \
+	X(long, syscall, (long, ...))
+
+/**
+ * struct libc_table - the real functions
+ */
+struct libc_table {
+#define X(type, name, parameters) type(*name) parameters;
+	LIBC_FUNCTIONS(X)
+#undef X
+};
+
+extern struct libc_table libc;
+extern bool libc_is_resolved;
+
+void libc_resolve(void);
+
+/* libc_ready - called first by every stand-in */
+static inline void libc_ready(void)
+{
+	if (__builtin_expect(!libc_is_resolved, 0))
+		libc_resolve();
+}
+
+extern __thread uint32_t libc_thread_id __attribute__((tls_model("initial-exec")));
+
+uint32_t libc_thread_id_slow(void);
+
+/* thread_id - the calling thread's kernel id, kept */
+static inline uint32_t thread_id(void)
+{
+	return libc_thread_id ? libc_thread_id : libc_thread_id_slow();
+}
+
+#define EXPORT __attribute__((visibility("default")))
+
+#endif

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: MIT */
+#include "shim/move.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "ring/lock.h"
+#include "shim/bell.h"
+#include "shim/epoll.h"
+#include "shim/fd_table.h"
+#include "shim/libc.h"
+
+#define STATE_ESTABLISHED 1    /* tcpi_state */
+#define TURNS_DUE 2U          /* the second exchange */
+#define REQUIRE_SECONDS 2     /* what --require grants the daemon and the peer */
+#define MOVE_AFTER_BUILT_IN 16384U
+
+static uint64_t coarse_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec;
+}
+
+/* How many bytes the kernel says that programs wrote to, and read from, an established socket. */
+struct kernel_counts {
+	uint64_t written;
+	uint64_t read;
+};
+
+static bool tcp_info(int fd, struct tcp_info *info)
+{
+	socklen_t length = sizeof(*info);
+
+	memset(info, 0, sizeof(*info));
+	return libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &length) == 0 &&
+	       info->tcpi_state == STATE_ESTABLISHED;
+}
+
+static bool count_in_kernel(const struct connection *connection, int fd,
+			    struct kernel_counts *counts)
+{
+	struct tcp_info before, after;
+	int queued_out, queued_in;
+
+	/* Three calls are no snapshot: repeat until nothing moved in between. */
+	for (int attempt = 0; attempt < 4; attempt++) {
+		if (!tcp_info(fd, &before) || libc.ioctl(fd, SIOCOUTQ, &queued_out) < 0 ||
+		    libc.ioctl(fd, SIOCINQ, &queued_in) < 0 || !tcp_info(fd, &after))
+			return false;
+		if (before.tcpi_bytes_acked != after.tcpi_bytes_acked ||
+		    before.tcpi_bytes_received != after.tcpi_bytes_received)
+			continue;
+		counts->written = (uint64_t)after.tcpi_bytes_acked + (uint64_t)queued_out -
+				  (connection->opened_by_connect ? 1U : 0U); /* its SYN */
+		counts->read = (uint64_t)after.tcpi_bytes_received - (uint64_t)queued_in;
+		return true;
+	}
+	return false;
+}
+
+/* Under --require: a connection that should have moved by now is no good. */
+static void insist(struct connection *connection, int fd)
+{
+	const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+	enum phase phase = connection_phase(connection);
+
+	if (phase == PHASE_ATTACHED || connection->offered_at == 0)
+		return;
+	if (phase != PHASE_PINNED && coarse_seconds() < connection->offered_at + REQUIRE_SECONDS)
+		return;
+	settings_say("connection on descriptor %d stays TCP and is reset: %s", fd,
+		     reason_text(connection->side->reason));
+	(void)libc.connect(fd, &nowhere, sizeof(nowhere));
+}
+
+void move_offer(struct connection *connection, int fd)
+{
+	struct side_record *side = connection->side;
+	uint32_t expected = PHASE_TCP;
+	int error;
+
+	if (settings.require && connection->offered_at == 0)
+		connection->offered_at = coarse_seconds();
+	if (session_is_away())
+		return;
+	if (atomic_load(&side->holders) != 1) {
+		side->reason = REASON_SHARED;
+		return;
+	}
+	if (!atomic_compare_exchange_strong(&connection->phase, &expected, PHASE_OFFERED))
+		return;
+	side->reason = REASON_WAITING;
+	error = session_offer(connection, fd);
+	if (error) {
+		expected = PHASE_OFFERED;
+		side->reason = REASON_NO_DAEMON;
+		atomic_compare_exchange_strong(&connection->phase, &expected, PHASE_TCP);
+	}
+}
+
+static bool is_due(const struct connection *connection)
+{
+	const struct side_record *side = connection->side;
+
+	if (connection->turns >= TURNS_DUE && settings.move_after == MOVE_AFTER_BUILT_IN)
+		return true;
+	return side->send.tcp_bytes + side->receive.tcp_bytes >= settings.move_after;
+}
+
+void move_account(struct connection *connection, int fd, enum way way, size_t n)
+{
+	struct side_record *side = connection->side;
+	struct side_direction *direction = way == DIRECTION_SEND ? &side->send : &side->receive;
+
+	atomic_fetch_add_explicit(&direction->tcp_bytes, n, memory_order_relaxed);
+	atomic_fetch_add_explicit(&direction->calls, 1, memory_order_relaxed);
+	if (connection->last_call != way) {
+		if (connection->last_call != DIRECTION_NONE && connection->turns < TURNS_DUE)
+			connection->turns++;
+		connection->last_call = (uint8_t)way;
+	}
+	if (connection_phase(connection) == PHASE_TCP && is_due(connection))
+		move_offer(connection, fd);
+	if (__builtin_expect(settings.require, 0))
+		insist(connection, fd);
+}
+
+static bool may_attach(struct connection *connection, enum reason *reason)
+{
+	int low_water = 1;
+	socklen_t length = sizeof(low_water);
+
+	*reason = REASON_SHARED;
+	if (atomic_load(&connection->side->holders) != 1)
+		return false;
+	*reason = REASON_OPTION;
+	libc.getsockopt(connection->fd, SOL_SOCKET, SO_RCVLOWAT, &low_water, &length);
+	return low_water <= 1;
+}
+
+static void set_up_rings(struct connection *connection, uint8_t *memory,
+			 const struct message_paired *paired)
+{
+	unsigned int out = paired->end, in = !paired->end;
+
+	connection->end = out;
+	connection->control = (struct segment_control *)memory;
+	connection->send = (struct ring){
+		.shared = &connection->control->direction[out],
+		.own = &connection->side->send,
+		.near = memory + segment_near_offset(out),
+		.bytes = paired->ring_bytes,
+		.segment = connection->segment,
+		.far_offset = segment_far_offset(out, paired->ring_bytes),
+	};
+	connection->receive = (struct ring){
+		.shared = &connection->control->direction[in],
+		.own = &connection->side->receive,
+		.near = memory + segment_near_offset(in),
+		.bytes = paired->ring_bytes,
+		.segment = connection->segment,
+		.far_offset = segment_far_offset(in, paired->ring_bytes),
+	};
+}
+
+static bool take_descriptors(struct connection *connection, const int *fds)
+{
+	connection->segment = fd_hide(fds[0]);
+	connection->data_bell = fd_hide(fds[1]);
+	connection->space_bell = fd_hide(fds[2]);
+	if (connection->segment >= 0 && connection->data_bell >= 0 && connection->space_bell >= 0)
+		return true;
+	fd_unhide(connection->segment);
+	fd_unhide(connection->data_bell);
+	fd_unhide(connection->space_bell);
+	connection->segment = connection->data_bell = connection->space_bell = -1;
+	return false;
+}
+
+bool move_attach(struct connection *connection, const struct message_paired *paired, const int *fds)
+{
+	enum reason reason;
+	void *memory;
+
+	if (connection_phase(connection) != PHASE_OFFERED || !segment_bytes_valid(paired->ring_bytes))
+		return false;
+	if (!may_attach(connection, &reason)) {
+		connection_pin(connection, reason);
+		return false;
+	}
+	memory = mmap(NULL, SEGMENT_PAGE + 2 * SEGMENT_NEAR, PROT_READ | PROT_WRITE, MAP_SHARED,
+		      fds[0], 0);
+	if (memory == MAP_FAILED) {
+		connection_pin(connection, REASON_MEMORY);
+		return false;
+	}
+	if (!take_descriptors(connection, fds)) {
+		munmap(memory, SEGMENT_PAGE + 2 * SEGMENT_NEAR);
+		connection_pin(connection, REASON_DESCRIPTORS);
+		return true; /* they are closed */
+	}
+	set_up_rings(connection, memory, paired);
+	if (!epoll_prepare(connection)) {
+		connection_pin(connection, REASON_DESCRIPTORS);
+		return true; /* the rings are unused and go with the connection */
+	}
+	connection->side->reason = REASON_ATTACHED;
+	atomic_store(&connection->phase, PHASE_ATTACHED);
+	epoll_attach(connection);
+	move_confirm(connection, connection->fd);
+	return true;
+}
+
+void move_refused(struct connection *connection, enum reason reason)
+{
+	if (connection_phase(connection) == PHASE_OFFERED)
+		connection_pin(connection, reason);
+}
+
+void move_forbid(struct connection *connection)
+{
+	struct segment_writer *ours = our_writer(connection);
+	uint32_t none = SWITCH_NONE;
+
+	atomic_compare_exchange_strong(&ours->switched, &none, SWITCH_OFF);
+}
+
+static void second_user(struct connection *connection)
+{
+	move_forbid(connection);
+	connection->side->reason = REASON_SECOND_USER;
+	settings_say("descriptor %d: %s", connection->fd, reason_text(REASON_SECOND_USER));
+}
+
+void move_confirm_slowly(struct connection *connection, int fd)
+{
+	struct side_record *side = connection->side;
+	struct segment_writer *ours = our_writer(connection);
+	struct kernel_counts counts;
+	uint32_t reading;
+
+	if (atomic_load(&ours->switched) == SWITCH_OFF)
+		return;
+	reading = atomic_load(&side->receive.in_kernel);
+	if (reading > 1 || atomic_load(&connection->pollers))
+		return;
+	if (!count_in_kernel(connection, fd, &counts))
+		return;
+	if (counts.read == atomic_load(&side->receive.tcp_bytes) &&
+	    counts.written == atomic_load(&side->send.tcp_bytes)) {
+		atomic_fetch_or(&ours->marks, MARK_ATTACHED);
+		return;
+	}
+	/* A call that is just returning has not been counted yet: that is not a second user. */
+	if (reading == 0 && atomic_load(&side->receive.in_kernel) == 0 &&
+	    atomic_load(&side->send.in_kernel) == 0 && ++connection->mismatches > 2)
+		second_user(connection);
+}
+
+/* 1: nobody else has written to the socket; 0: somebody has; -1: cannot tell now. */
+static int sender_is_alone(struct connection *connection, int fd)
+{
+	struct kernel_counts counts;
+
+	if (!count_in_kernel(connection, fd, &counts))
+		return -1;
+	return counts.written == atomic_load(&connection->side->send.tcp_bytes);
+}
+
+/* With the send lock held. */
+static int switch_with(struct connection *connection, int fd, const void *byte)
+{
+	struct side_record *side = connection->side;
+	struct segment_writer *ours = our_writer(connection);
+	uint64_t sent = atomic_load(&side->send.tcp_bytes);
+	int alone;
+
+	if (atomic_load(&side->send.in_kernel) || atomic_load(&side->send.moved))
+		return 0;
+	alone = sender_is_alone(connection, fd);
+	if (alone != 1) {
+		if (alone == 0)
+			second_user(connection);
+		return 0;
+	}
+	atomic_store(&ours->switch_at, sent + 1);
+	atomic_store(&ours->switched, SWITCH_BEGUN);
+	if (libc.send(fd, byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1) {
+		atomic_store(&ours->switched, SWITCH_NONE); /* never reached: as if nothing was */
+		return errno == EAGAIN ? -EAGAIN : 0;
+	}
+	atomic_fetch_add(&side->send.tcp_bytes, 1);
+	if (sender_is_alone(connection, fd) != 1) {
+		atomic_store(&ours->switched, SWITCH_OFF);
+		side->reason = REASON_SECOND_USER;
+		return 1;
+	}
+	atomic_store(&side->send.moved, 1);
+	atomic_store(&ours->switched, SWITCH_DONE);
+	return 1;
+}
+
+static void note_moved(struct connection *connection)
+{
+	atomic_store(&connection->side->reason, REASON_NONE);
+	atomic_store(&connection->side->state, SIDE_SHM);
+}
+
+int move_send(struct connection *connection, int fd, const void *byte)
+{
+	struct side_record *side = connection->side;
+	const int saved = errno;
+	int result;
+
+	if (lock_take(&side->send.lock, thread_id()) < 0)
+		return 0;
+	result = switch_with(connection, fd, byte);
+	lock_drop(&side->send.lock);
+	if (send_has_moved(connection)) {
+		note_moved(connection);
+		bell_tell_reader(connection);
+	}
+	errno = saved;
+	return result;
+}
+
+bool move_receive(struct connection *connection)
+{
+	struct side_record *side = connection->side;
+	const struct segment_writer *theirs = peer_writer(connection);
+
+	if (atomic_load(&side->receive.moved))
+		return true;
+	if (atomic_load_explicit(&theirs->switched, memory_order_acquire) != SWITCH_DONE ||
+	    atomic_load(&side->receive.tcp_bytes) < atomic_load(&theirs->switch_at))
+		return false;
+	atomic_store(&side->receive.moved, 1);
+	note_moved(connection);
+	return true;
+}
+
+bool move_undecided(const struct connection *connection)
+{
+	const struct segment_writer *theirs = peer_writer(connection);
+
+	return atomic_load_explicit(&theirs->switched, memory_order_acquire) == SWITCH_BEGUN &&
+	       atomic_load(&connection->side->receive.tcp_bytes) >= atomic_load(&theirs->switch_at);
+}

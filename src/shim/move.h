@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Moving a connection from TCP to shared memory while it runs
+ *
+ * Theory of operation
+ *
+ * A connection is *due* when it has lived: its calls have changed direction as a second exchange
+ * does (write, read, write; or read, write, read), or settings.move_after bytes passed either way.
+ * Its socket is then offered to the daemon, and nobody waits.  When both ends have been offered,
+ * each gets the segment (move_attach()).
+ *
+ * An attached end that is *quiet* (no second thread asleep in the kernel's read, nobody polling the
+ * socket in the kernel, and its byte counts equal to the kernel's) sets MARK_ATTACHED.  With both
+ * marks up, each direction moves by itself, at the sender's next write:
+ *
+ *   sender                                     receiver
+ *   switch_at = bytes sent so far + 1
+ *   switched = BEGUN
+ *   send one byte of the call through TCP ───> wakes in the kernel, reads it
+ *   kernel's count == switch_at?
+ *     yes: switched = DONE, rest to the ring   read switch_at bytes and DONE: the ring from here
+ *     no:  switched = OFF, TCP for ever        TCP for ever
+ *
+ * The kernel's counts come from TCP_INFO.  If they differ from ours, somebody else reads or writes
+ * the socket (io_uring, raw system calls, a program without the shim), and it stays TCP.  A
+ * receiver that has read switch_at bytes while the switch is only BEGUN does not go to sleep in the
+ * kernel: it waits for TCP and the data bell together.
+ *
+ * TCP sends of an attached direction count themselves in side_direction.in_kernel before they look
+ * at the direction's lock; the switch takes the lock before it looks at in_kernel.
+ */
+#ifndef SMCU_SHIM_MOVE_H
+#define SMCU_SHIM_MOVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "control/message.h"
+#include "control/reason.h"
+#include "shim/connection.h"
+#include "shim/session.h"
+#include "shim/settings.h"
+
+/**
+ * move_account - @n bytes (> 0) passed through TCP in direction @way
+ *
+ * Counts them, and offers the connection when it is due.
+ */
+void move_account(struct connection *connection, int fd, enum way way, size_t n);
+
+/* move_offer - hand the connection over now */
+void move_offer(struct connection *connection, int fd);
+
+/* move_attach - the daemon's PAIRED; true when the three descriptors were taken over */
+bool move_attach(struct connection *connection, const struct message_paired *paired,
+		 const int *fds);
+
+/* move_refused - the daemon's REFUSED */
+void move_refused(struct connection *connection, enum reason reason);
+
+/* move_forbid - an attached connection: what has not moved stays TCP */
+void move_forbid(struct connection *connection);
+
+/**
+ * move_send - try to move the sending direction with the first byte of a call
+ * @byte: that byte
+ *
+ * Return: 1 when the byte was sent (the direction has then moved, or never will); 0 when the call
+ * is TCP's; -EAGAIN when the move only wants room in TCP's send buffer.
+ */
+int move_send(struct connection *connection, int fd, const void *byte);
+
+/* move_may_send - both ends are attached and the sending direction has not given up */
+static inline bool move_may_send(const struct connection *connection)
+{
+	const struct segment_writer *ours = our_writer(connection);
+
+	return (atomic_load_explicit(&peer_writer(connection)->marks, memory_order_acquire) &
+		MARK_ATTACHED) &&
+	       (atomic_load_explicit(&ours->marks, memory_order_relaxed) &
+		(MARK_ATTACHED | MARK_SHUT)) == MARK_ATTACHED &&
+	       atomic_load_explicit(&ours->switched, memory_order_relaxed) == SWITCH_NONE;
+}
+
+/* move_receive - has the receiving direction reached the ring? sets side.receive.moved */
+bool move_receive(struct connection *connection);
+
+/* move_undecided - the switching byte was read, and the sender has not said DONE or OFF yet */
+bool move_undecided(const struct connection *connection);
+
+/* move_confirm - publish MARK_ATTACHED once this end is quiet; cheap when there is nothing to do */
+void move_confirm_slowly(struct connection *connection, int fd);
+
+static inline void move_confirm(struct connection *connection, int fd)
+{
+	if (!(atomic_load_explicit(&our_writer(connection)->marks, memory_order_relaxed) &
+	      MARK_ATTACHED))
+		move_confirm_slowly(connection, fd);
+}
+
+#endif

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+#include "shim/session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "control/message.h"
+#include "ring/lock.h"
+#include "shim/connection.h"
+#include "shim/fd_table.h"
+#include "shim/libc.h"
+#include "shim/move.h"
+#include "shim/settings.h"
+#include "shim/side.h"
+
+#define RETRY_SECONDS 1
+
+static _Atomic uint32_t lock;
+static int session = -1;
+static time_t not_before; /* no new attempt before this moment */
+static _Atomic uint64_t collected; /* inbox count up to which mail was taken */
+
+static bool own_or_root(int fd)
+{
+	struct ucred peer;
+	socklen_t length = sizeof(peer);
+
+	return libc.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
+	       (peer.uid == 0 || peer.uid == geteuid() || peer.uid == getuid());
+}
+
+static int connect_to(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd;
+
+	if (!path || strlen(path) >= sizeof(address.sun_path))
+		return -1;
+	strcpy(address.sun_path, path);
+	fd = libc.socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -1;
+	if (libc.connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || !own_or_root(fd)) {
+		libc.close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static int connect_to_any(void)
+{
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	const char *named = getenv("SMCU_SOCKET");
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	int fd;
+
+	if (named && *named)
+		return connect_to(named);
+	fd = connect_to("/run/smcu/smcud.sock");
+	if (fd < 0 && runtime && *runtime) {
+		snprintf(path, sizeof(path), "%s/smcu/smcud.sock", runtime);
+		fd = connect_to(path);
+	}
+	if (fd < 0) {
+		snprintf(path, sizeof(path), "/tmp/smcu-%u/smcud.sock", (unsigned int)geteuid());
+		fd = connect_to(path);
+	}
+	return fd;
+}
+
+static int send_message(union message *message, int fd)
+{
+	struct iovec iov = {.iov_base = message, .iov_len = message->header.length};
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (fd >= 0) {
+		header.msg_control = &control;
+		header.msg_controllen = sizeof(control);
+		control.header.cmsg_level = SOL_SOCKET;
+		control.header.cmsg_type = SCM_RIGHTS;
+		control.header.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	}
+	return libc.sendmsg(session, &header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static void hang_up(void)
+{
+	fd_unhide(session);
+	session = -1;
+}
+
+static time_t now_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return now.tv_sec;
+}
+
+static int open_session(void)
+{
+	union message hello;
+
+	if (now_seconds() < not_before || side_descriptor() < 0)
+		return -ENOENT;
+	session = connect_to_any();
+	if (session >= 0)
+		session = fd_hide(session);
+	if (session >= 0) {
+		message_init(&hello, MESSAGE_HELLO);
+		hello.hello.role = ROLE_SHIM;
+		if (send_message(&hello, side_descriptor()) == 0)
+			return 0;
+		hang_up();
+	}
+	session = -1;
+	not_before = now_seconds() + RETRY_SECONDS;
+	return -ENOENT;
+}
+
+int session_offer(struct connection *connection, int fd)
+{
+	const int saved = errno;
+	union message offer;
+	int error = 0;
+
+	if (lock_take(&lock, thread_id()) < 0)
+		return -EAGAIN;
+	message_init(&offer, MESSAGE_OFFER);
+	offer.offer.id = connection_make_id(connection);
+	for (int attempt = 0; attempt < 2; attempt++) {
+		if (session < 0)
+			error = open_session();
+		if (session < 0)
+			break;
+		error = send_message(&offer, fd);
+		if (error == 0 || error == -EAGAIN)
+			break;
+		hang_up(); /* the daemon went away: perhaps there is a new one */
+	}
+	if (error)
+		connection->id = 0;
+	lock_drop(&lock);
+	errno = saved;
+	return error;
+}
+
+void session_withdraw(uint64_t id)
+{
+	const int saved = errno;
+	union message withdraw;
+
+	bool mine = lock_take(&lock, thread_id()) < 0; /* a close while we collect answers */
+
+	if (session >= 0) {
+		message_init(&withdraw, MESSAGE_WITHDRAW);
+		withdraw.withdraw.id = id;
+		(void)send_message(&withdraw, -1);
+	}
+	if (!mine)
+		lock_drop(&lock);
+	errno = saved;
+}
+
+bool session_is_away(void)
+{
+	return session < 0 && now_seconds() < not_before;
+}
+
+bool session_has_mail(void)
+{
+	const struct side_header *header = side_header();
+
+	return header && atomic_load_explicit(&header->inbox, memory_order_relaxed) !=
+				 atomic_load_explicit(&collected, memory_order_relaxed);
+}
+
+static unsigned int take_descriptors(struct msghdr *header, int *fds)
+{
+	unsigned int n = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		n = (unsigned int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+		memcpy(fds, CMSG_DATA(c), n * sizeof(int));
+	}
+	return n;
+}
+
+static void handle(const union message *message, int *fds, unsigned int count)
+{
+	struct connection *connection = NULL;
+	bool taken = false;
+
+	switch (message->header.type) {
+	case MESSAGE_WELCOME:
+		settings_from_policy(&message->welcome.policy);
+		break;
+	case MESSAGE_PAIRED:
+		connection = connection_by_id(message->paired.id);
+		taken = connection && move_attach(connection, &message->paired, fds);
+		break;
+	case MESSAGE_REFUSED:
+		connection = connection_by_id(message->refused.id);
+		if (connection)
+			move_refused(connection, (enum reason)message->refused.reason);
+		break;
+	case MESSAGE_FAREWELL:
+		settings_say("the daemon ended the session: %s", message->farewell.text);
+		break;
+	default:
+		break;
+	}
+	for (unsigned int i = 0; i < count && !taken; i++)
+		libc.close(fds[i]);
+	if (connection)
+		connection_put(connection);
+}
+
+/* Take one message; false when there is none (left). */
+static bool collect_one(void)
+{
+	union message message;
+	int fds[MESSAGE_FDS_MAX];
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(fds))];
+	} control;
+	struct iovec iov = {.iov_base = &message, .iov_len = sizeof(message)};
+	struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+				.msg_controllen = sizeof(control)};
+	unsigned int count;
+	ssize_t n;
+
+	if (session < 0)
+		return false;
+	n = libc.recvmsg(session, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (n <= 0) {
+		hang_up();
+		return false;
+	}
+	count = take_descriptors(&header, fds);
+	if (message_check(&message, (size_t)n, count) == 0) {
+		handle(&message, fds, count);
+		return true;
+	}
+	for (unsigned int i = 0; i < count; i++)
+		libc.close(fds[i]);
+	hang_up();
+	return false;
+}
+
+void session_collect(void)
+{
+	const int saved = errno;
+	const struct side_header *header = side_header();
+
+	if (!header || lock_take(&lock, thread_id()) < 0)
+		return;
+	/* Note the count first: mail that comes meanwhile is collected the next time. */
+	atomic_store(&collected, atomic_load(&header->inbox));
+	while (collect_one())
+		;
+	lock_drop(&lock);
+	errno = saved;
+}
+
+void session_before_fork(void)
+{
+	(void)lock_take(&lock, thread_id());
+}
+
+void session_after_fork(bool in_child)
+{
+	if (in_child) {
+		if (session >= 0)
+			hang_up();
+		not_before = 0;
+		atomic_store(&collected, 0);
+		atomic_store(&lock, 0);
+		return;
+	}
+	lock_drop(&lock);
+}

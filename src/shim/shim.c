@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The preload library's start, fork, and what it keeps programs from doing
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <sys/syscall.h>
+
+#include "shim/connection.h"
+#include "shim/epoll.h"
+#include "shim/fd_table.h"
+#include "shim/libc.h"
+#include "shim/session.h"
+#include "shim/settings.h"
+#include "shim/side.h"
+
+/* No lock of ours is held across fork, and the child counts as a holder from the start. */
+static void before_fork(void)
+{
+	session_before_fork();
+	epoll_before_fork();
+	connection_before_fork();
+}
+
+static void after_fork_in_parent(void)
+{
+	epoll_after_fork(false);
+	session_after_fork(false);
+}
+
+static void after_fork_in_child(void)
+{
+	libc_thread_id = 0;
+	fd_table_owner = (pid_t)libc.syscall(SYS_getpid);
+	epoll_after_fork(true);
+	session_after_fork(true);
+	connection_after_fork();
+	side_after_fork();
+}
+
+__attribute__((constructor)) static void start(void)
+{
+	libc_ready();
+	settings_from_environment();
+	if (settings.off)
+		return;
+	fd_table_init();
+	pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+/*
+ * A library that registers sockets with epoll through io_uring would do so unseen: it is told that
+ * there is no io_uring, and uses epoll_ctl(2).
+ */
+EXPORT long syscall(long number, ...)
+{
+	long a[6];
+	va_list arguments;
+
+	libc_ready();
+	va_start(arguments, number);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(arguments, long);
+	va_end(arguments);
+#ifdef SYS_io_uring_setup
+	if (number == SYS_io_uring_setup && !settings.off) {
+		errno = ENOSYS;
+		return -1;
+	}
+#endif
+	return libc.syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}

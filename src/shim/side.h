@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * This process's side segment: records are taken at connect and accept, and given back at close
+ *
+ * Before the first connection there is none.  A child makes its own with its first connection and
+ * goes on using its parent's records for those it inherited (the mapping is shared).
+ */
+#ifndef SMCU_SHIM_SIDE_H
+#define SMCU_SHIM_SIDE_H
+
+#include "ring/side.h"
+
+/* side_new - a zeroed record with one holder, or NULL when there is none to be had */
+struct side_record *side_new(void);
+
+/* side_free - the last holder is gone: add the record to the totals and free it */
+void side_free(struct side_record *record);
+
+/* side_header - the segment's first page; NULL before the first record */
+struct side_header *side_header(void);
+
+/* side_descriptor - the segment's (hidden) descriptor, -1 before the first record */
+int side_descriptor(void);
+
+/* side_after_fork - in the child: the segment is the parent's, new records come from another */
+void side_after_fork(void);
+
+#endif

@@ -1,0 +1,561 @@
+/* SPDX-License-Identifier: MIT */
+#include "shim/stream.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <time.h>
+
+#include "ring/lock.h"
+#include "shim/bell.h"
+#include "shim/libc.h"
+
+#define IOV_SOME 16 /* vectors passed to the kernel at once: a stream may be cut anywhere */
+
+/* A place in a list of vectors. */
+struct place {
+	const struct iovec *iov;
+	int count;
+	size_t offset; /* in iov[0] */
+};
+
+static size_t total_of(const struct iovec *iov, int count)
+{
+	size_t total = 0;
+
+	for (int i = 0; i < count; i++)
+		total += iov[i].iov_len;
+	return total;
+}
+
+static void place_advance(struct place *place, size_t n)
+{
+	place->offset += n;
+	while (place->count > 0 && place->offset >= place->iov->iov_len) {
+		place->offset -= place->iov->iov_len;
+		place->iov++;
+		place->count--;
+	}
+}
+
+static uint8_t *place_at(const struct place *place, size_t *room)
+{
+	*room = place->iov->iov_len - place->offset;
+	return (uint8_t *)place->iov->iov_base + place->offset;
+}
+
+/* The vectors from @place on, at most IOV_SOME of them and @most bytes. */
+static int place_vectors(const struct place *place, struct iovec *some, size_t most)
+{
+	size_t offset = place->offset;
+	int n = 0;
+
+	for (int i = 0; i < place->count && n < IOV_SOME && most > 0; i++) {
+		some[n].iov_base = (uint8_t *)place->iov[i].iov_base + offset;
+		some[n].iov_len = place->iov[i].iov_len - offset;
+		if (some[n].iov_len > most)
+			some[n].iov_len = most;
+		most -= some[n].iov_len;
+		offset = 0;
+		n++;
+	}
+	return n;
+}
+
+static ssize_t kernel_receive(int fd, const struct place *place, int flags)
+{
+	struct iovec some[IOV_SOME];
+	struct msghdr message = {.msg_iov = some};
+	ssize_t n;
+
+	message.msg_iovlen = (size_t)place_vectors(place, some, SIZE_MAX);
+	n = libc.recvmsg(fd, &message, flags & ~MSG_WAITALL);
+	return n < 0 ? -errno : n;
+}
+
+static ssize_t kernel_send(int fd, const struct place *place, size_t most, int flags)
+{
+	struct iovec some[IOV_SOME];
+	struct msghdr message = {.msg_iov = some};
+	ssize_t n;
+
+	message.msg_iovlen = (size_t)place_vectors(place, some, most);
+	n = libc.sendmsg(fd, &message, flags);
+	return n < 0 ? -errno : n;
+}
+
+void stream_break(struct connection *connection, int fd)
+{
+	const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+
+	if (atomic_fetch_or(&connection->ended, ENDED_BROKEN) & ENDED_BROKEN)
+		return;
+	settings_say("descriptor %d: the peer broke the rules of the ring: reset", fd);
+	libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	libc.shutdown(fd, SHUT_RDWR);
+}
+
+/* --- receiving --- */
+
+/*
+ * While the direction has not moved: TCP, and nobody sleeps there beside another, who would not be
+ * woken by what comes in the ring.  -ESTALE: nothing there, wait for TCP and the bell together.
+ */
+static ssize_t receive_tcp(struct connection *connection, int fd, const struct place *place,
+			   int flags)
+{
+	struct side_direction *direction = &connection->side->receive;
+	bool alone = atomic_fetch_add(&direction->in_kernel, 1) == 0;
+	bool may_sleep;
+	ssize_t n;
+
+	move_confirm(connection, fd);
+	may_sleep = alone && !move_undecided(connection);
+	n = kernel_receive(fd, place, may_sleep ? flags : flags | MSG_DONTWAIT);
+	if (n == -EAGAIN && !may_sleep)
+		n = -ESTALE;
+	if (n > 0 && !(flags & MSG_PEEK))
+		move_account(connection, fd, DIRECTION_RECEIVE, (size_t)n);
+	atomic_fetch_sub(&direction->in_kernel, 1);
+	return n;
+}
+
+static ssize_t ring_take(struct connection *connection, struct place place, size_t want, int flags)
+{
+	struct ring *ring = &connection->receive;
+	size_t done = 0, room;
+
+	if (lock_take(&ring->own->lock, thread_id()) < 0)
+		return -EAGAIN;
+	while (done < want) {
+		uint8_t *from, *to = place_at(&place, &room);
+		ssize_t n = (flags & MSG_PEEK) ? ring_peek_at(ring, done, to, room)
+					       : ring_front(ring, &from);
+
+		if (n <= 0) {
+			if (n < 0 && done == 0)
+				done = (size_t)n;
+			break;
+		}
+		if (!(flags & MSG_PEEK)) {
+			if ((size_t)n > room)
+				n = (ssize_t)room;
+			if (n > (ssize_t)RING_PIECE)
+				n = RING_PIECE;
+			if (!(flags & MSG_TRUNC))
+				memcpy(to, from, (size_t)n);
+			ring_release(ring, (size_t)n);
+		}
+		done += (size_t)n;
+		place_advance(&place, (size_t)n);
+	}
+	lock_drop(&ring->own->lock);
+	if ((ssize_t)done > 0 && !(flags & MSG_PEEK))
+		bell_tell_writer(connection);
+	return (ssize_t)done;
+}
+
+/* Coarse time has moved since the last look at TCP: a busy connection looks now and then. */
+static bool time_to_look(struct connection *connection)
+{
+	struct timespec now;
+	uint64_t tick;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	tick = (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
+	if (atomic_load_explicit(&connection->checked_at, memory_order_relaxed) == tick)
+		return false;
+	atomic_store_explicit(&connection->checked_at, tick, memory_order_relaxed);
+	return true;
+}
+
+/* The ring is empty: what does TCP say?  -EAGAIN: nothing. */
+static ssize_t ask_tcp(struct connection *connection, int fd, const struct place *place, int flags)
+{
+	ssize_t n = kernel_receive(fd, place, flags | MSG_DONTWAIT);
+	unsigned int marks = atomic_load(&peer_writer(connection)->marks);
+
+	if (n == -EAGAIN || n == -EINTR || n > 0)
+		return n;
+	atomic_fetch_or(&connection->ended, ENDED_TCP);
+	/* What was written before the end of TCP is in the ring by now. */
+	if (ring_available(&connection->receive)) {
+		if (n < 0)
+			atomic_fetch_or(&connection->ended, ENDED_RESET);
+		return -ESTALE;
+	}
+	if (atomic_fetch_and(&connection->ended, ~ENDED_RESET) & ENDED_RESET)
+		return -ECONNRESET;
+	if (n == 0 && !(marks & (MARK_SHUT | MARK_CLOSED)) && send_has_moved(connection) &&
+	    ring_unread(&connection->send) &&
+	    !(atomic_fetch_or(&connection->ended, ENDED_KILLED) & ENDED_KILLED))
+		return -ECONNRESET; /* killed with our data unread */
+	return n;
+}
+
+static ssize_t receive_ring(struct connection *connection, int fd, const struct place *place,
+			    size_t want, int flags, uint64_t *deadline)
+{
+	for (;;) {
+		ssize_t n = ring_take(connection, *place, want, flags);
+		unsigned int marks = atomic_load(&peer_writer(connection)->marks);
+
+		if (n == -EPROTO || has_ended(connection, ENDED_BROKEN)) {
+			stream_break(connection, fd);
+			return -ECONNRESET;
+		}
+		if (n != 0)
+			return n;
+		if (marks & (MARK_SHUT | MARK_CLOSED)) {
+			if (ring_available(&connection->receive))
+				continue; /* it came before the mark */
+			if (!(marks & MARK_CLOSED))
+				return 0;
+			n = kernel_receive(fd, place, flags); /* its FIN or RST is on its way */
+			return n;
+		}
+		if (stream_is_nonblocking(connection, flags)) {
+			if (!has_ended(connection, ~0U) && !time_to_look(connection))
+				return -EAGAIN;
+			n = ask_tcp(connection, fd, place, flags);
+			if (n != -ESTALE)
+				return n;
+			continue;
+		}
+		n = stream_wait(connection, fd, DIRECTION_RECEIVE, deadline);
+		if (n < 0)
+			return n;
+		if (ring_available(&connection->receive) == 0) {
+			n = ask_tcp(connection, fd, place, flags);
+			if (n != -EAGAIN && n != -ESTALE)
+				return n;
+		}
+	}
+}
+
+static ssize_t receive_some(struct connection *connection, int fd, const struct place *place,
+			    size_t want, int flags, uint64_t *deadline)
+{
+	ssize_t n;
+
+	while (!move_receive(connection)) {
+		n = receive_tcp(connection, fd, place, flags);
+		if (n != -EAGAIN && n != -ESTALE)
+			return n;
+		if (move_receive(connection))
+			break;
+		if (n == -EAGAIN || stream_is_nonblocking(connection, flags))
+			return -EAGAIN;
+		n = stream_wait(connection, fd, DIRECTION_RECEIVE, deadline);
+		if (n < 0)
+			return n;
+	}
+	return receive_ring(connection, fd, place, want, flags, deadline);
+}
+
+ssize_t stream_receive(struct connection *connection, int fd, const struct iovec *iov, int count,
+		       int flags)
+{
+	struct place place = {.iov = iov, .count = count};
+	size_t total = total_of(iov, count), done = 0;
+	uint64_t deadline = 0;
+	ssize_t n = 0;
+
+	if (flags & (MSG_OOB | MSG_ERRQUEUE))
+		return kernel_receive(fd, &place, flags);
+	if (total == 0)
+		return kernel_receive(fd, &place, flags | MSG_DONTWAIT);
+	place_advance(&place, 0);
+	do {
+		bool in_ring = receive_has_moved(connection);
+
+		n = receive_some(connection, fd, &place, total - done,
+				 done && !(flags & MSG_WAITALL) ? flags | MSG_DONTWAIT : flags,
+				 &deadline);
+		if (n <= 0)
+			break;
+		done += (size_t)n;
+		place_advance(&place, (size_t)n);
+		if (in_ring)
+			atomic_fetch_add_explicit(&connection->side->receive.calls, 1,
+						  memory_order_relaxed);
+		/* The switching byte alone is a poor read: go on into the ring. */
+		if (!(flags & MSG_WAITALL) && (in_ring || !move_receive(connection)))
+			break;
+	} while (done < total && !(flags & MSG_PEEK));
+	return done ? (ssize_t)done : n;
+}
+
+/* --- sending --- */
+
+bool stream_is_native(struct connection *connection, int fd)
+{
+	unsigned int theirs = atomic_load_explicit(&peer_writer(connection)->marks,
+						   memory_order_relaxed);
+
+	if (atomic_load_explicit(&our_writer(connection)->marks, memory_order_relaxed) & MARK_SHUT)
+		return true;
+	if (theirs & MARK_CLOSED)
+		return true;
+	if (time_to_look(connection)) {
+		struct pollfd look = {.fd = fd, .events = POLLRDHUP};
+
+		if (libc.poll(&look, 1, 0) > 0)
+			atomic_fetch_or(&connection->ended, look.revents & (POLLHUP | POLLERR)
+								    ? ENDED_TCP | ENDED_HANGUP
+								    : ENDED_TCP);
+	}
+	if (!has_ended(connection, ENDED_TCP | ENDED_BROKEN | ENDED_DATA_BELL | ENDED_SPACE_BELL))
+		return false;
+	/* A FIN with the mark is a half close: the peer reads on, until its bells are gone. */
+	if (has_ended(connection, ENDED_HANGUP | ENDED_BROKEN))
+		return true;
+	if (theirs & MARK_SHUT)
+		return has_ended(connection, ENDED_DATA_BELL | ENDED_SPACE_BELL);
+	return has_ended(connection, ENDED_TCP);
+}
+
+static ssize_t send_tcp(struct connection *connection, int fd, const struct place *place,
+			size_t most, int flags)
+{
+	struct side_direction *direction = &connection->side->send;
+	ssize_t n;
+
+	for (;;) {
+		atomic_fetch_add(&direction->in_kernel, 1);
+		if (atomic_load(&direction->lock) == 0 || direction->moved)
+			break;
+		/* Another thread is moving the direction: let it. */
+		atomic_fetch_sub(&direction->in_kernel, 1);
+		if (lock_take(&direction->lock, thread_id()) == 0)
+			lock_drop(&direction->lock);
+		else
+			return -EAGAIN;
+	}
+	if (direction->moved) {
+		atomic_fetch_sub(&direction->in_kernel, 1);
+		return -ESTALE;
+	}
+	n = kernel_send(fd, place, most, flags);
+	if (n > 0)
+		move_account(connection, fd, DIRECTION_SEND, (size_t)n);
+	atomic_fetch_sub(&direction->in_kernel, 1);
+	return n;
+}
+
+/* Before the direction has moved.  -ESTALE: it has now. */
+static ssize_t send_before(struct connection *connection, int fd, const struct place *place,
+			   int flags)
+{
+	size_t room;
+	int moved;
+
+	move_confirm(connection, fd);
+	if (!move_may_send(connection) || (flags & MSG_OOB))
+		return send_tcp(connection, fd, place, SIZE_MAX, flags);
+	moved = move_send(connection, fd, place_at(place, &room));
+	if (moved == 1)
+		return 1;
+	if (send_has_moved(connection))
+		return -ESTALE;
+	/* No room for the switching byte: wait for it with one ordinary byte, then try again. */
+	if (moved == -EAGAIN && !stream_is_nonblocking(connection, flags))
+		return send_tcp(connection, fd, place, 1, flags);
+	return send_tcp(connection, fd, place, SIZE_MAX, flags);
+}
+
+static ssize_t ring_put(struct connection *connection, struct place place, size_t want)
+{
+	struct ring *ring = &connection->send;
+	size_t done = 0, room;
+
+	if (lock_take(&ring->own->lock, thread_id()) < 0)
+		return -EAGAIN;
+	while (done < want) {
+		uint8_t *to;
+		const uint8_t *from = place_at(&place, &room);
+		ssize_t n = ring_reserve(ring, &to);
+
+		if (n <= 0) {
+			if (n < 0 && done == 0)
+				done = (size_t)n;
+			break;
+		}
+		if ((size_t)n > room)
+			n = (ssize_t)room;
+		if (n > (ssize_t)RING_PIECE)
+			n = RING_PIECE;
+		memcpy(to, from, (size_t)n);
+		ring_publish(ring, (size_t)n);
+		bell_tell_reader(connection);
+		done += (size_t)n;
+		place_advance(&place, (size_t)n);
+	}
+	lock_drop(&ring->own->lock);
+	return (ssize_t)done;
+}
+
+/* A full ring: wait, or say so.  0: try again. */
+static ssize_t wait_for_room(struct connection *connection, int fd, int flags, uint64_t *deadline)
+{
+	if (stream_is_nonblocking(connection, flags)) {
+		atomic_fetch_add(&connection->times_full, 1);
+		return -EAGAIN;
+	}
+	return stream_wait(connection, fd, DIRECTION_SEND, deadline);
+}
+
+static ssize_t send_some(struct connection *connection, int fd, const struct place *place,
+			 size_t want, int flags, uint64_t *deadline)
+{
+	ssize_t n;
+
+	if (!send_has_moved(connection)) {
+		n = send_before(connection, fd, place, flags);
+		if (n != -ESTALE)
+			return n;
+	}
+	for (;;) {
+		if (stream_is_native(connection, fd) || (flags & MSG_OOB))
+			return kernel_send(fd, place, SIZE_MAX, flags);
+		n = ring_put(connection, *place, want);
+		if (n == -EPROTO) {
+			stream_break(connection, fd);
+			return -ECONNRESET;
+		}
+		if (n != 0)
+			return n;
+		n = wait_for_room(connection, fd, flags, deadline);
+		if (n < 0)
+			return n;
+	}
+}
+
+ssize_t stream_send(struct connection *connection, int fd, const struct iovec *iov, int count,
+		    int flags)
+{
+	struct place place = {.iov = iov, .count = count};
+	size_t total = total_of(iov, count), done = 0;
+	uint64_t deadline = 0;
+	ssize_t n = 0;
+
+	if (total == 0)
+		return kernel_send(fd, &place, 0, flags);
+	stream_note_size(connection, total);
+	place_advance(&place, 0);
+	while (done < total) {
+		bool in_ring = send_has_moved(connection);
+
+		n = send_some(connection, fd, &place, total - done,
+			      done ? flags | MSG_NOSIGNAL : flags, &deadline);
+		if (n <= 0)
+			break;
+		done += (size_t)n;
+		place_advance(&place, (size_t)n);
+		if (in_ring && done == total)
+			atomic_fetch_add_explicit(&connection->side->send.calls, 1,
+						  memory_order_relaxed);
+	}
+	return done ? (ssize_t)done : n;
+}
+
+void stream_shut(struct connection *connection)
+{
+	atomic_fetch_or(&our_writer(connection)->marks, MARK_SHUT);
+	bell_tell_reader(connection);
+}
+
+/* One stretch of the ring filled; 0: full or at the end, see @end. */
+static ssize_t fill_once(struct connection *connection, size_t most,
+			 ssize_t (*fill)(void *, void *, size_t), void *context, bool *end)
+{
+	struct ring *ring = &connection->send;
+	uint8_t *to;
+	ssize_t n;
+
+	if (lock_take(&ring->own->lock, thread_id()) < 0)
+		return -EAGAIN;
+	n = ring_reserve(ring, &to);
+	if (n > 0) {
+		size_t want = (size_t)n < most ? (size_t)n : most;
+
+		want = want < RING_PIECE ? want : RING_PIECE;
+		n = fill(context, to, want);
+		*end = n < (ssize_t)want;
+		if (n > 0)
+			ring_publish(ring, (size_t)n);
+	}
+	lock_drop(&ring->own->lock);
+	if (n > 0)
+		bell_tell_reader(connection);
+	return n;
+}
+
+/* By way of memory, while the direction is TCP's. */
+static ssize_t fill_by_copy(struct connection *connection, int fd, size_t most, int flags,
+			    ssize_t (*fill)(void *, void *, size_t), void *context, bool *end)
+{
+	char piece[4096];
+	size_t want = most < sizeof(piece) ? most : sizeof(piece), sent = 0;
+	ssize_t n;
+
+	if (stream_is_nonblocking(connection, flags)) {
+		struct pollfd look = {.fd = fd, .events = POLLOUT};
+
+		/* What was read must also be sent: only with room for all of it. */
+		if (libc.poll(&look, 1, 0) <= 0)
+			return -EAGAIN;
+	}
+	n = fill(context, piece, want);
+	*end = n < (ssize_t)want;
+	while (n > 0 && sent < (size_t)n) {
+		struct iovec rest = {.iov_base = piece + sent, .iov_len = (size_t)n - sent};
+		ssize_t part = stream_send(connection, fd, &rest, 1, flags);
+
+		if (part == -EAGAIN) {
+			struct pollfd wait = {.fd = fd, .events = POLLOUT};
+
+			(void)libc.poll(&wait, 1, 10);
+			continue;
+		}
+		if (part < 0)
+			return sent ? (ssize_t)sent : part;
+		sent += (size_t)part;
+	}
+	return n;
+}
+
+ssize_t stream_fill(struct connection *connection, int fd, size_t total, int flags,
+		    ssize_t (*fill)(void *context, void *to, size_t n), void *context)
+{
+	uint64_t deadline = 0;
+	size_t done = 0;
+	bool end = false;
+	ssize_t n = 0;
+
+	while (done < total && !end) {
+		bool in_ring = send_has_moved(connection) && !stream_is_native(connection, fd);
+
+		if (in_ring)
+			n = fill_once(connection, total - done, fill, context, &end);
+		else
+			n = fill_by_copy(connection, fd, total - done, flags, fill, context, &end);
+		if (n == 0 && in_ring && !end) {
+			if (done && stream_is_nonblocking(connection, flags))
+				break;
+			n = wait_for_room(connection, fd, flags, &deadline);
+			if (n == 0)
+				continue;
+		}
+		if (n <= 0)
+			break;
+		done += (size_t)n;
+	}
+	if (n == -EPROTO)
+		stream_break(connection, fd);
+	if (done) {
+		stream_note_size(connection, done);
+		atomic_fetch_add_explicit(&connection->side->send.calls, 1, memory_order_relaxed);
+	}
+	return done ? (ssize_t)done : n == -EPROTO ? -ECONNRESET : n;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sending and receiving on a connection that has rings
+ *
+ * Theory of operation
+ *
+ * Before a connection is attached, calls go straight to the kernel and are only counted
+ * (stream_kernel_begin(), stream_kernel_end()).  From then on they come through here: a direction
+ * that has not moved is TCP's, one that has is the ring's.
+ *
+ * A receiver asks the ring first and TCP last.  What TCP then says is the truth about the peer: end
+ * of file, a reset, or bytes that somebody wrote past the shim.  A sender whose peer is gone, or
+ * whose own end was shut down, hands its call to the kernel, which answers with the errors,
+ * signals and resets of TCP: the state of the TCP socket is never imitated, with one exception (a
+ * peer killed with our data unread in its ring resets, as it would have).
+ *
+ * The functions return bytes or -errno.
+ */
+#ifndef SMCU_SHIM_STREAM_H
+#define SMCU_SHIM_STREAM_H
+
+#include <stdbool.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "shim/connection.h"
+#include "shim/move.h"
+
+/**
+ * stream_kernel_begin - is this call the kernel's alone?
+ *
+ * Return: true when the connection has no rings; the caller makes the real call and then
+ * stream_kernel_end().  Otherwise it calls stream_receive() or stream_send().
+ */
+static inline bool stream_kernel_begin(struct connection *connection, enum way way)
+{
+	struct side_record *side = connection->side;
+	struct side_direction *direction;
+
+	if (!side)
+		return true;
+	if (connection_phase(connection) == PHASE_OFFERED && session_has_mail())
+		session_collect();
+	direction = way == DIRECTION_SEND ? &side->send : &side->receive;
+	/* First count, then look: move_confirm() does it the other way round. */
+	atomic_fetch_add(&direction->in_kernel, 1);
+	if (atomic_load(&connection->phase) != PHASE_ATTACHED)
+		return true;
+	atomic_fetch_sub(&direction->in_kernel, 1);
+	return false;
+}
+
+/* stream_kernel_end - the real call returned @n (bytes that left or entered the socket if > 0) */
+static inline void stream_kernel_end(struct connection *connection, int fd, enum way way, ssize_t n)
+{
+	struct side_record *side = connection->side;
+	struct side_direction *direction;
+
+	if (!side)
+		return;
+	direction = way == DIRECTION_SEND ? &side->send : &side->receive;
+	if (n > 0)
+		move_account(connection, fd, way, (size_t)n);
+	atomic_fetch_sub(&direction->in_kernel, 1);
+}
+
+/* stream_note_size - count a write of @n bytes in the histogram */
+static inline void stream_note_size(struct connection *connection, size_t n)
+{
+	unsigned int bucket = n > 1 ? 63U - (unsigned int)__builtin_clzl(n) : 0;
+
+	if (connection->side)
+		connection->side->sizes[bucket < SIDE_SIZES ? bucket : SIDE_SIZES - 1]++;
+}
+
+ssize_t stream_receive(struct connection *connection, int fd, const struct iovec *iov, int count,
+		       int flags);
+
+ssize_t stream_send(struct connection *connection, int fd, const struct iovec *iov, int count,
+		    int flags);
+
+/**
+ * stream_fill - send from something that is no memory (sendfile, splice)
+ * @fill: reads at most @n bytes to @to; returns bytes, 0 at the end, -errno
+ *
+ * At most @total bytes.  Stops early when @fill gives less than was asked for.
+ */
+ssize_t stream_fill(struct connection *connection, int fd, size_t total, int flags,
+		    ssize_t (*fill)(void *context, void *to, size_t n), void *context);
+
+/* stream_is_native - does the kernel serve sends, although the direction has moved? */
+bool stream_is_native(struct connection *connection, int fd);
+
+/* stream_shut - before shutdown(SHUT_WR): nothing more comes */
+void stream_shut(struct connection *connection);
+
+/* stream_break - the peer broke the rules of the ring: this connection ends with a reset */
+void stream_break(struct connection *connection, int fd);
+
+/* stream_is_nonblocking - would this call return EAGAIN rather than wait? */
+static inline bool stream_is_nonblocking(const struct connection *connection, int flags)
+{
+	return (flags & MSG_DONTWAIT) ||
+	       (atomic_load_explicit(&connection->side->flags, memory_order_relaxed) & SIDE_NONBLOCK);
+}
+
+/**
+ * stream_wait - wait until the ring of @way may have changed
+ * @deadline: 0 at first; filled from SO_RCVTIMEO or SO_SNDTIMEO when it is set
+ *
+ * Return: 0 to look again, -EAGAIN (time-out, or the descriptor turned non-blocking), -EINTR.
+ */
+int stream_wait(struct connection *connection, int fd, enum way way, uint64_t *deadline);
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a blocking call waits: look, yield, and then sleep on a doorbell
+ *
+ * Without a time-out the sleep is recv(MSG_PEEK) on the bell, which a signal interrupts or restarts
+ * exactly as it does recv() on TCP.  With one it is ppoll(), which a signal always interrupts: that,
+ * too, is what TCP does when SO_RCVTIMEO or SO_SNDTIMEO is set.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <time.h>
+
+#include "shim/bell.h"
+#include "shim/libc.h"
+#include "shim/stream.h"
+
+#define NO_DEADLINE UINT64_MAX
+#define BELL_IS_DEAD_NS 5000000ULL /* how often to look when the bell can no longer wake us */
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
+}
+
+/* Whether there is something for a caller in direction @way to do. */
+static bool may_go_on(struct connection *connection, enum way way)
+{
+	const struct segment_writer *theirs = peer_writer(connection);
+	unsigned int marks = atomic_load_explicit(&theirs->marks, memory_order_relaxed);
+
+	if (has_ended(connection, ENDED_TCP | ENDED_BROKEN | ENDED_RESET) || (marks & MARK_CLOSED))
+		return true;
+	if (way == DIRECTION_SEND)
+		return ring_writable(&connection->send);
+	if (!receive_has_moved(connection))
+		return move_receive(connection);
+	return ring_available(&connection->receive) || (marks & MARK_SHUT);
+}
+
+static uint64_t deadline_of(int fd, enum way way)
+{
+	struct timeval limit;
+	socklen_t length = sizeof(limit);
+	int option = way == DIRECTION_SEND ? SO_SNDTIMEO : SO_RCVTIMEO;
+
+	if (libc.getsockopt(fd, SOL_SOCKET, option, &limit, &length) < 0 ||
+	    (limit.tv_sec == 0 && limit.tv_usec == 0))
+		return NO_DEADLINE;
+	return now_ns() + (uint64_t)limit.tv_sec * 1000000000ULL + (uint64_t)limit.tv_usec * 1000ULL;
+}
+
+static int sleep_in_poll(struct connection *connection, int fd, enum way way, uint64_t deadline,
+			 bool bell_is_dead)
+{
+	enum bell bell = way == DIRECTION_SEND ? BELL_SPACE : BELL_DATA;
+	const short events = way == DIRECTION_RECEIVE ? POLLIN | POLLRDHUP : POLLRDHUP;
+	struct pollfd fds[2] = {{.fd = fd, .events = events},
+				{.fd = bell_is_dead ? -1 : bell_fd(connection, bell),
+				 .events = POLLIN}};
+	uint64_t now = now_ns(), limit = deadline;
+	struct timespec rest;
+	int n;
+
+	if (deadline != NO_DEADLINE && now >= deadline)
+		return -EAGAIN;
+	/* A half close that we know of would wake us for ever. */
+	if (way == DIRECTION_SEND && (atomic_load(&peer_writer(connection)->marks) & MARK_SHUT))
+		fds[0].events = 0;
+	if (bell_is_dead && (limit == NO_DEADLINE || limit > now + BELL_IS_DEAD_NS))
+		limit = now + BELL_IS_DEAD_NS;
+	rest.tv_sec = (time_t)((limit - now) / 1000000000ULL);
+	rest.tv_nsec = (long)((limit - now) % 1000000000ULL);
+	n = libc.ppoll(fds, 2, limit == NO_DEADLINE ? NULL : &rest, NULL);
+	if (n < 0)
+		return -errno;
+	if (fds[0].revents & (POLLRDHUP | POLLHUP | POLLERR))
+		atomic_fetch_or(&connection->ended, ENDED_TCP);
+	if (fds[1].revents)
+		bell_seen(connection, bell);
+	return 0;
+}
+
+static int sleep_on_bell(struct connection *connection, int fd, enum way way, uint64_t deadline)
+{
+	enum bell bell = way == DIRECTION_SEND ? BELL_SPACE : BELL_DATA;
+	const unsigned int dead = bell == BELL_DATA ? ENDED_DATA_BELL : ENDED_SPACE_BELL;
+	char byte;
+	ssize_t n;
+
+	/* In TCP's part of the stream only the kernel knows: watch both. */
+	if (deadline != NO_DEADLINE || has_ended(connection, dead) ||
+	    (way == DIRECTION_RECEIVE && !receive_has_moved(connection)))
+		return sleep_in_poll(connection, fd, way, deadline, has_ended(connection, dead));
+	n = libc.recv(bell_fd(connection, bell), &byte, 1, MSG_PEEK);
+	if (n > 0) {
+		bell_seen(connection, bell);
+		return 0;
+	}
+	if (n < 0 && errno == EINTR)
+		return -EINTR;
+	/* End of file: not death, but look at TCP. */
+	atomic_fetch_or(&connection->ended, dead);
+	return 0;
+}
+
+int stream_wait(struct connection *connection, int fd, enum way way, uint64_t *deadline)
+{
+	struct wait_habit *habit = &connection->habits[way];
+	struct wait wait;
+	uint64_t start;
+	int error, status_flags;
+
+	wait_begin(&wait, habit, settings.wait_yields);
+	do {
+		if (may_go_on(connection, way)) {
+			wait_found(&wait);
+			return 0;
+		}
+	} while (wait_step(&wait));
+	status_flags = libc.fcntl(fd, F_GETFL);
+	if (status_flags >= 0 && (status_flags & O_NONBLOCK)) {
+		atomic_fetch_or(&connection->side->flags, SIDE_NONBLOCK);
+		return -EAGAIN;
+	}
+	if (*deadline == 0)
+		*deadline = deadline_of(fd, way);
+	bell_arm(connection, way == DIRECTION_SEND ? BELL_SPACE : BELL_DATA);
+	if (may_go_on(connection, way))
+		return 0;
+	start = now_ns();
+	error = sleep_on_bell(connection, fd, way, *deadline);
+	wait_slept(habit, now_ns() - start);
+	return error;
+}
