@@ -136,7 +136,7 @@ def program_figures(quick):
     requests = 20000 if quick else 50000
     return [
         Figure("redis", "redis-benchmark, 50 clients, no pipeline",
-               lambda lab, side: workloads.redis(lab, side, requests, 200),
+               lambda lab, side: workloads.redis(lab, side, requests, expected=200),
                [Value("set_rate", "SET", "/s", "higher", 1.8, 3),
                 Value("get_rate", "GET", "/s", "higher", 1.8, 3),
                 Value("cpu_us_per_request", "CPU per request", "us", "lower")], moved=200),

@@ -8,6 +8,7 @@ ended by the kernel (PR_SET_PDEATHSIG).
 import ctypes
 import json
 import os
+import random
 import resource
 import select
 import shlex
@@ -19,6 +20,7 @@ import tempfile
 import time
 
 PR_SET_PDEATHSIG = 1
+SERVER_PORTS = (15000, 32000)
 TIME_LIMIT = 90.0  # seconds for one client; longer means it hangs
 LIBC = ctypes.CDLL(None)
 
@@ -43,10 +45,15 @@ def descriptor_limit():
 
 
 def free_port():
-    """A TCP port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A TCP port that nobody uses now, outside the range from which connections take theirs."""
+    while True:
+        port = random.randrange(*SERVER_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 class Child:
