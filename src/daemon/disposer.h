@@ -21,8 +21,8 @@
  * does nothing, and close() returns (the descriptor is gone all the same).  Having been stuck, the
  * thread is looked after every millisecond until its queue is empty.
  *
- * For DISPOSE_FOREIGN there is no remedy.  The user who passed such a descriptor is told by
- * disposer_backlog(): the daemon accepts no session of a user while one of his is in that queue.
+ * For DISPOSE_FOREIGN there is no remedy.  Each is counted against the user who passed it (@blame),
+ * and a user with more than a few in that queue gets no new session.
  */
 #ifndef SMCU_DAEMON_DISPOSER_H
 #define SMCU_DAEMON_DISPOSER_H

@@ -358,11 +358,8 @@ int stats_work(void *context)
 	struct apps *apps = context;
 	unsigned int i;
 
-	for (i = 0; i < STEPS_A_TURN; i++) {
-		if (!apps->questions)
-			return LOOP_FOREVER;
+	for (i = 0; i < STEPS_A_TURN && apps->questions; i++)
 		if (!step(apps->questions))
 			finish(apps);
-	}
-	return apps->questions ? 0 : LOOP_FOREVER;
+	return apps->questions || apps->doomed ? 0 : LOOP_FOREVER;
 }

@@ -171,5 +171,6 @@ int main(int argc, char **argv)
 	if (argc < 2)
 		return 2;
 	daemon_program = argv[1];
+	cmocka_set_test_filter(argc > 2 ? argv[2] : NULL);
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
