@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * same - run one behaviour, or list them (see same.h)
+ *
+ *   same list | same all | same NAME...
+ *
+ * SAME_WARMUP: exchanges before a behaviour starts (20)
+ */
+#include "same.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define BEHAVIOUR_SECONDS 30U
+
+static const struct behaviour *const topics[] = {
+	same_io,   same_vector, same_file,	 same_option,	  same_close, same_signal,
+	same_poll, same_epoll,	same_epoll_more, same_descriptor, same_fork,  same_threads,
+};
+
+void say(const char *format, ...)
+{
+	va_list list;
+
+	va_start(list, format);
+	vprintf(format, list);
+	va_end(list);
+	putchar('\n');
+	fflush(stdout);
+}
+
+void say_call(const char *what, ssize_t result)
+{
+	int error = errno;
+
+	if (result < 0)
+		say("%s = %zd %s", what, result, strerrorname_np(error));
+	else
+		say("%s = %zd", what, result);
+	errno = 0;
+}
+
+void say_poll(const char *what, unsigned int events)
+{
+	static const struct {
+		unsigned int bit;
+		const char *name;
+	} bits[] = {{POLLIN, "IN"},	    {POLLPRI, "PRI"},	    {POLLOUT, "OUT"},
+		    {POLLERR, "ERR"},	    {POLLHUP, "HUP"},	    {POLLNVAL, "NVAL"},
+		    {POLLRDNORM, "RDNORM"}, {POLLRDBAND, "RDBAND"}, {POLLWRNORM, "WRNORM"},
+		    {POLLRDHUP, "RDHUP"}};
+	char text[128] = "";
+	size_t i;
+
+	for (i = 0; i < sizeof(bits) / sizeof(bits[0]); i++)
+		if (events & bits[i].bit) {
+			strcat(text, " ");
+			strcat(text, bits[i].name);
+		}
+	say("%s:%s", what, text[0] ? text : " nothing");
+}
+
+void say_pattern(const char *what, uint64_t seed, uint64_t position, const void *buffer,
+		 size_t length)
+{
+	size_t good = pattern_check(seed, position, buffer, length);
+
+	if (good == length)
+		say("%s: right", what);
+	else
+		say("%s: wrong at %zu of %zu", what, good, length);
+}
+
+void settle(void)
+{
+	sleep_us(20000);
+}
+
+void pair_warm(const int ends[2])
+{
+	const char *warmup = getenv("SAME_WARMUP");
+	int rounds = warmup ? atoi(warmup) : 20, i;
+	char byte = 'w';
+
+	for (i = 0; i < rounds; i++) {
+		write_all(ends[0], &byte, 1);
+		if (read_all(ends[1], &byte, 1) != 1)
+			die("warm-up");
+		write_all(ends[1], &byte, 1);
+		if (read_all(ends[0], &byte, 1) != 1)
+			die("warm-up");
+		sleep_us(500);
+	}
+}
+
+void pair_open(int ends[2])
+{
+	int one = 1;
+
+	connect_pair(ends);
+	setsockopt(ends[0], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	setsockopt(ends[1], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	pair_warm(ends);
+	errno = 0;
+}
+
+void pair_close(const int ends[2])
+{
+	close(ends[0]);
+	close(ends[1]);
+}
+
+static struct {
+	pthread_t thread;
+	int fd;
+	const char *text;
+	unsigned int after_ms;
+} later;
+
+static void *later_thread(void *unused)
+{
+	sleep_us(later.after_ms * 1000);
+	write_all(later.fd, later.text, strlen(later.text));
+	return unused;
+}
+
+void send_later(int fd, const char *text, unsigned int after_ms)
+{
+	sigset_t all, before;
+
+	later.fd = fd;
+	later.text = text;
+	later.after_ms = after_ms;
+	/* signals are for the thread that the behaviour is about */
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	if (pthread_create(&later.thread, NULL, later_thread, NULL) != 0)
+		die("pthread_create");
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void send_later_join(void)
+{
+	pthread_join(later.thread, NULL);
+}
+
+size_t fill(int fd)
+{
+	static char block[32768];
+	size_t total = 0;
+	int tries = 0;
+	ssize_t n;
+
+	/* after an EAGAIN there may be room again, until TCP's timers have nothing more to say */
+	while (tries < 20) {
+		n = send(fd, block, sizeof(block), MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n > 0) {
+			total += (size_t)n;
+			tries = 0;
+		} else if (n < 0 && errno == EAGAIN) {
+			settle();
+			tries++;
+		} else {
+			break;
+		}
+	}
+	return total;
+}
+
+size_t drain(int fd)
+{
+	static char block[65536];
+	size_t total = 0;
+	int tries = 0;
+	ssize_t n;
+
+	while (tries < 3) {
+		n = recv(fd, block, sizeof(block), MSG_DONTWAIT);
+		if (n > 0) {
+			total += (size_t)n;
+			tries = 0;
+		} else if (n < 0 && errno == EAGAIN) {
+			settle();
+			tries++;
+		} else {
+			break;
+		}
+	}
+	return total;
+}
+
+void *no_access(void)
+{
+	void *page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (page == MAP_FAILED)
+		die("mmap");
+	return page;
+}
+
+int temporary_file(uint64_t seed, size_t length)
+{
+	char name[] = "/tmp/same-XXXXXX", *bytes = malloc(length ? length : 1);
+	int fd = mkstemp(name);
+
+	if (fd < 0 || !bytes)
+		die("temporary file");
+	unlink(name);
+	pattern_fill(seed, 0, bytes, length);
+	write_all(fd, bytes, length);
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		die("lseek");
+	free(bytes);
+	return fd;
+}
+
+static void out_of_time(int signal_number)
+{
+	static const char text[] = "hangs\n";
+
+	(void)signal_number;
+	if (write(1, text, sizeof(text) - 1) < 0)
+		_exit(4);
+	_exit(3);
+}
+
+static void run(const struct behaviour *behaviour)
+{
+	signal(SIGALRM, out_of_time);
+	alarm(BEHAVIOUR_SECONDS);
+	behaviour->run();
+	alarm(0);
+}
+
+int main(int argc, char **argv)
+{
+	int list = argc == 2 && strcmp(argv[1], "list") == 0;
+	int all = argc == 2 && strcmp(argv[1], "all") == 0, found = 0, i;
+	const struct behaviour *b;
+	size_t t;
+
+	for (i = 1; i < argc; i++)
+		for (t = 0; t < sizeof(topics) / sizeof(topics[0]); t++)
+			for (b = topics[t]; b->name; b++) {
+				if (!list && !all && strcmp(argv[i], b->name) != 0)
+					continue;
+				found = 1;
+				if (list || all)
+					say("%s%s", all ? "== " : "", b->name);
+				if (!list)
+					run(b);
+			}
+	if (!found)
+		fprintf(stderr, "usage: same list | all | NAME...\n");
+	return found ? 0 : 2;
+}

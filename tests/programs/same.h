@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Behaviours of TCP that must be the same when the connection has moved to shared memory
+ *
+ * A behaviour is a function that does something with connected sockets and prints each result and
+ * errno, in an order and with values that plain TCP always gives.  tests/e2e/same.sh runs each on
+ * plain TCP and under smcu and compares what they print.  None of it knows of smcu: before a
+ * behaviour starts, pair_open() has exchanged bytes for long enough that a connection which is going
+ * to move has moved.
+ */
+#ifndef TESTS_SAME_H
+#define TESTS_SAME_H
+
+#include <sys/types.h>
+
+#include "common.h"
+
+/**
+ * struct behaviour - one of them
+ * @name: what must hold; the name of the test
+ * @run: does it and prints what happened
+ */
+struct behaviour {
+	const char *name;
+	void (*run)(void);
+};
+
+/* One list a topic, each ended by a NULL name. */
+extern const struct behaviour same_close[], same_descriptor[], same_epoll[], same_epoll_more[],
+	same_file[], same_fork[], same_io[], same_option[], same_poll[], same_signal[],
+	same_threads[], same_vector[];
+
+/* pair_open - a connection and a warm-up; ends[0] connected, ends[1] was accepted */
+void pair_open(int ends[2]);
+
+/* pair_warm - the warm-up alone: bytes to and fro with pauses */
+void pair_warm(const int ends[2]);
+
+/* pair_close - both ends */
+void pair_close(const int ends[2]);
+
+/* say - print a line */
+void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* say_call - print "what = result", and errno's name if it is negative */
+void say_call(const char *what, ssize_t result);
+
+/* say_poll - print the names of poll's bits; epoll's have the same values */
+void say_poll(const char *what, unsigned int events);
+
+/* say_pattern - print whether @buffer has bytes @position... of the stream of @seed */
+void say_pattern(const char *what, uint64_t seed, uint64_t position, const void *buffer,
+		 size_t length);
+
+/* settle - time enough for what was sent on loopback to have arrived */
+void settle(void);
+
+/* send_later - a thread that writes @text to @fd after a while; joined by send_later_join() */
+void send_later(int fd, const char *text, unsigned int after_ms);
+void send_later_join(void);
+
+/* fill - write to @fd until it would block, and once more; returns how many bytes went */
+size_t fill(int fd);
+
+/* drain - read until it would block; returns how many bytes came */
+size_t drain(int fd);
+
+/* no_access - an address at which nothing can be read or written */
+void *no_access(void);
+
+/* temporary_file - an unlinked file with bytes 0 to @length - 1 of the stream of @seed */
+int temporary_file(uint64_t seed, size_t length);
+
+#endif

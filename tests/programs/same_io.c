@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: MIT */
+/* read, write, send, recv and their flags */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "same.h"
+
+static char buffer[1 << 20];
+
+static void write_then_read(void)
+{
+	static const size_t sizes[] = {1, 7, 64, 1000, 4096, 16384, 65536};
+	char in[65536];
+	int ends[2];
+	size_t i;
+
+	pair_open(ends);
+	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		pattern_fill(i, 0, buffer, sizes[i]);
+		say_call("write", write(ends[i % 2], buffer, sizes[i]));
+		say_call("read", (ssize_t)read_all(ends[1 - i % 2], in, sizes[i]));
+		say_pattern("bytes", i, 0, in, sizes[i]);
+	}
+	pair_close(ends);
+}
+
+static void a_short_read_leaves_the_rest(void)
+{
+	char in[100];
+	int ends[2];
+
+	pair_open(ends);
+	say_call("write", write(ends[0], "0123456789", 10));
+	say_call("read 4", read(ends[1], in, 4));
+	say("%.4s", in);
+	say_call("read 100", read(ends[1], in, 100));
+	say("%.6s", in);
+	pair_close(ends);
+}
+
+static void writes_run_together(void)
+{
+	char in[100];
+	int ends[2];
+
+	pair_open(ends);
+	say_call("write", write(ends[0], "abc", 3));
+	say_call("write", write(ends[0], "defg", 4));
+	say_call("write", write(ends[0], "h", 1));
+	settle();
+	say_call("read", read(ends[1], in, sizeof(in)));
+	say("%.8s", in);
+	pair_close(ends);
+}
+
+static void peek_does_not_take(void)
+{
+	char in[100];
+	int ends[2];
+
+	pair_open(ends);
+	say_call("write", write(ends[0], "0123456789", 10));
+	settle();
+	say_call("peek 3", recv(ends[1], in, 3, MSG_PEEK));
+	say_call("peek 100", recv(ends[1], in, 100, MSG_PEEK));
+	say("%.10s", in);
+	say_call("recv 5", recv(ends[1], in, 5, 0));
+	say_call("peek 100", recv(ends[1], in, 100, MSG_PEEK));
+	say("%.5s", in);
+	say_call("recv 100", recv(ends[1], in, 100, 0));
+	say_call("peek empty", recv(ends[1], in, 100, MSG_PEEK | MSG_DONTWAIT));
+	pair_close(ends);
+}
+
+static void peek_waits_for_data(void)
+{
+	char in[100];
+	int ends[2];
+
+	pair_open(ends);
+	send_later(ends[0], "later", 50);
+	say_call("peek", recv(ends[1], in, 100, MSG_PEEK));
+	say_call("recv", recv(ends[1], in, 100, 0));
+	send_later_join();
+	pair_close(ends);
+}
+
+static void *write_in_pieces(void *argument)
+{
+	int fd = *(int *)argument, i;
+
+	for (i = 0; i < 10; i++) {
+		write_all(fd, buffer + i * 100, 100);
+		sleep_us(2000);
+	}
+	shutdown(fd, SHUT_WR);
+	return NULL;
+}
+
+static void waitall_waits_for_all(void)
+{
+	pthread_t thread;
+	char in[1000];
+	int ends[2];
+
+	pair_open(ends);
+	pattern_fill(5, 0, buffer, 1000);
+	pthread_create(&thread, NULL, write_in_pieces, &ends[0]);
+	say_call("recv all of 650", recv(ends[1], in, 650, MSG_WAITALL));
+	say_pattern("bytes", 5, 0, in, 650);
+	say_call("recv all of 1000, 350 come", recv(ends[1], in, 1000, MSG_WAITALL));
+	say_pattern("bytes", 5, 650, in, 350);
+	say_call("recv all of 10 at the end", recv(ends[1], in, 10, MSG_WAITALL));
+	pthread_join(thread, NULL);
+	pair_close(ends);
+}
+
+static void waitall_peek_waits_too(void)
+{
+	pthread_t thread;
+	char in[1000];
+	int ends[2];
+
+	pair_open(ends);
+	pattern_fill(5, 0, buffer, 1000);
+	pthread_create(&thread, NULL, write_in_pieces, &ends[0]);
+	say_call("peek all of 300", recv(ends[1], in, 300, MSG_WAITALL | MSG_PEEK));
+	say_call("recv all of 300", recv(ends[1], in, 300, MSG_WAITALL));
+	say_pattern("bytes", 5, 0, in, 300);
+	pthread_join(thread, NULL);
+	pair_close(ends);
+}
+
+static void waitall_dontwait_takes_what_is_there(void)
+{
+	char in[100];
+	int ends[2];
+
+	pair_open(ends);
+	say_call("write", write(ends[0], "12345", 5));
+	settle();
+	say_call("recv", recv(ends[1], in, 100, MSG_WAITALL | MSG_DONTWAIT));
+	say_call("recv", recv(ends[1], in, 100, MSG_WAITALL | MSG_DONTWAIT));
+	pair_close(ends);
+}
+
+static void empty_and_nonblocking_is_eagain(void)
+{
+	char in[10];
+	int ends[2], one = 1, zero = 0;
+
+	pair_open(ends);
+	say_call("recv dontwait", recv(ends[1], in, 10, MSG_DONTWAIT));
+	set_nonblocking(ends[1], 1);
+	say_call("read nonblocking", read(ends[1], in, 10));
+	say_call("recv nonblocking", recv(ends[1], in, 10, 0));
+	set_nonblocking(ends[1], 0);
+	say_call("FIONBIO on", ioctl(ends[1], FIONBIO, &one));
+	say_call("read nonblocking", read(ends[1], in, 10));
+	say_call("FIONBIO off", ioctl(ends[1], FIONBIO, &zero));
+	send_later(ends[0], "x", 30);
+	say_call("read blocking", read(ends[1], in, 10));
+	send_later_join();
+	pair_close(ends);
+}
+
+static void full_and_nonblocking_is_eagain(void)
+{
+	size_t in, out;
+	int ends[2];
+
+	pair_open(ends);
+	in = fill(ends[0]);
+	say("more than 128 KiB fit: %s", in > 131072 ? "yes" : "no");
+	say_call("send", send(ends[0], "x", 1, MSG_DONTWAIT));
+	set_nonblocking(ends[0], 1);
+	say_call("write", write(ends[0], "x", 1));
+	out = drain(ends[1]);
+	say("all came out: %s", in == out ? "yes" : "no");
+	say_call("write", write(ends[0], "x", 1));
+	pair_close(ends);
+}
+
+static void trunc_throws_bytes_away(void)
+{
+	char in[20] = "untouched";
+	int ends[2];
+
+	pair_open(ends);
+	say_call("write", write(ends[0], "0123456789", 10));
+	settle();
+	say_call("recv trunc 4", recv(ends[1], in, 4, MSG_TRUNC));
+	say("%s", in);
+	say_call("recv trunc nowhere 2", recv(ends[1], NULL, 2, MSG_TRUNC));
+	say_call("recv 10", recv(ends[1], in, 10, 0));
+	say("%.4s", in);
+	say_call("write", write(ends[0], "abcdef", 6));
+	settle();
+	say_call("peek trunc", recv(ends[1], in, 3, MSG_PEEK | MSG_TRUNC));
+	say_call("recv 10", recv(ends[1], in, 10, 0));
+	pair_close(ends);
+}
+
+static void nothing_is_nothing(void)
+{
+	char in[10];
+	int ends[2];
+
+	pair_open(ends);
+	say_call("write 0", write(ends[0], buffer, 0));
+	say_call("send 0", send(ends[0], buffer, 0, 0));
+	say_call("read 0", read(ends[1], in, 0));
+	say_call("recv 0 dontwait", recv(ends[1], in, 0, MSG_DONTWAIT));
+	say_call("write", write(ends[0], "abc", 3));
+	settle();
+	say_call("read 0", read(ends[1], in, 0));
+	say_call("read", read(ends[1], in, 10));
+	pair_close(ends);
+}
+
+static void bad_addresses_are_efault(void)
+{
+	void *nowhere = no_access();
+	char in[10];
+	int ends[2];
+
+	pair_open(ends);
+	say_call("write", write(ends[0], nowhere, 10));
+	say_call("send", send(ends[0], nowhere, 10, 0));
+	say_call("write", write(ends[0], "0123456789", 10));
+	settle();
+	say_call("read", read(ends[1], nowhere, 10));
+	say_call("recv", recv(ends[1], nowhere, 10, 0));
+	say_call("peek", recv(ends[1], nowhere, 10, MSG_PEEK));
+	say_call("read after that", read(ends[1], in, 10));
+	say("%.10s", in);
+	pair_close(ends);
+}
+
+static void a_buffer_that_ends_early_is_efault(void)
+{
+	char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char in[64];
+	int ends[2];
+
+	if (pages == MAP_FAILED || mprotect(pages + 4096, 4096, PROT_NONE) < 0)
+		die("mmap");
+	pair_open(ends);
+	memcpy(pages + 4092, "last", 4);
+	say_call("write", write(ends[0], pages + 4092, 100));
+	say_call("write", write(ends[0], "good", 4));
+	say_call("read", read(ends[1], in, sizeof(in)));
+	say("%.4s", in);
+	munmap(pages, 8192);
+	pair_close(ends);
+}
+
+static void sendto_and_recvfrom(void)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET}, from;
+	socklen_t length = sizeof(from);
+	char in[10];
+	int ends[2];
+
+	pair_open(ends);
+	memset(&from, 0x55, sizeof(from));
+	say_call("sendto nobody", sendto(ends[0], "abc", 3, 0, NULL, 0));
+	say_call("recvfrom", recvfrom(ends[1], in, 10, 0, (struct sockaddr *)&from, &length));
+	say("address length %u, family %x", length, from.sin_family);
+	address.sin_port = 1;
+	say_call("sendto another",
+		 sendto(ends[0], "defg", 4, 0, (struct sockaddr *)&address, sizeof(address)));
+	settle();
+	say_call("recvfrom", recvfrom(ends[1], in, 10, MSG_DONTWAIT, NULL, NULL));
+	pair_close(ends);
+}
+
+static void odd_flags(void)
+{
+	char in[10];
+	int ends[2];
+
+	pair_open(ends);
+	say_call("error queue", recv(ends[1], in, 10, MSG_ERRQUEUE));
+	say_call("send more", send(ends[0], "abc", 3, MSG_MORE));
+	say_call("send", send(ends[0], "def", 3, 0));
+	say_call("recv all", recv(ends[1], in, 6, MSG_WAITALL));
+	say("%.6s", in);
+	say_call("send confirm", send(ends[0], "g", 1, MSG_CONFIRM | MSG_EOR));
+	say_call("recv", recv(ends[1], in, 6, 0));
+	say_call("unknown flag", send(ends[0], "h", 1, 0x01000000));
+	say_call("recv", recv(ends[1], in, 6, 0));
+	pair_close(ends);
+}
+
+static void urgent_data(void)
+{
+	char in[10];
+	int ends[2];
+
+	pair_open(ends);
+	say_call("nothing urgent", recv(ends[1], in, 1, MSG_OOB));
+	say_call("send", send(ends[0], "ab", 2, 0));
+	say_call("send urgent", send(ends[0], "!", 1, MSG_OOB));
+	say_call("send", send(ends[0], "cd", 2, 0));
+	settle();
+	say_call("urgent", recv(ends[1], in, 1, MSG_OOB));
+	say("%c, at mark %d", in[0], sockatmark(ends[1]));
+	say_call("read", read(ends[1], in, 10));
+	say("at mark %d", sockatmark(ends[1]));
+	say_call("read", read(ends[1], in, 10));
+	say("%.2s, at mark %d", in, sockatmark(ends[1]));
+	pair_close(ends);
+}
+
+static void urgent_data_in_line(void)
+{
+	int ends[2], one = 1;
+	char in[10];
+
+	pair_open(ends);
+	say_call("inline", setsockopt(ends[1], SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one)));
+	say_call("send", send(ends[0], "ab", 2, 0));
+	say_call("send urgent", send(ends[0], "!", 1, MSG_OOB));
+	settle();
+	say_call("read", read(ends[1], in, 10));
+	say("at mark %d", sockatmark(ends[1]));
+	say_call("read", read(ends[1], in, 10));
+	say("%c", in[0]);
+	pair_close(ends);
+}
+
+static void two_ends_write_a_megabyte_before_reading(void)
+{
+	char *in = malloc(sizeof(buffer));
+	int ends[2];
+
+	pair_open(ends);
+	pattern_fill(1, 0, buffer, sizeof(buffer));
+	write_all(ends[0], buffer, sizeof(buffer));
+	pattern_fill(2, 0, buffer, sizeof(buffer));
+	write_all(ends[1], buffer, sizeof(buffer));
+	say_call("read", (ssize_t)read_all(ends[0], in, sizeof(buffer)));
+	say_pattern("bytes", 2, 0, in, sizeof(buffer));
+	say_call("read", (ssize_t)read_all(ends[1], in, sizeof(buffer)));
+	say_pattern("bytes", 1, 0, in, sizeof(buffer));
+	free(in);
+	pair_close(ends);
+}
+
+static void standard_streams_on_a_socket(void)
+{
+	FILE *in, *out;
+	char line[100];
+	int ends[2];
+
+	pair_open(ends);
+	out = fdopen(ends[0], "w");
+	in = fdopen(ends[1], "r");
+	say("fprintf %d", fprintf(out, "first line\nsecond %d\n", 2));
+	say("fflush %d", fflush(out));
+	say("%s", fgets(line, sizeof(line), in) ? line : "nothing");
+	say("%s", fgets(line, sizeof(line), in) ? line : "nothing");
+	say("dprintf %d", dprintf(ends[0], "third %s\n", "line"));
+	say("%s", fgets(line, sizeof(line), in) ? line : "nothing");
+	fclose(out);
+	say("%s", fgets(line, sizeof(line), in) ? line : "end of file");
+	say("feof %d ferror %d", !!feof(in), !!ferror(in));
+	fclose(in);
+}
+
+static void dprintf_on_a_moved_socket(void)
+{
+	char in[100] = "";
+	int ends[2];
+
+	pair_open(ends);
+	say("dprintf %d", dprintf(ends[0], "%s %d\n", "answer", 42));
+	say_call("write", write(ends[0], "next", 4));
+	say_call("recv", recv(ends[1], in, 14, MSG_WAITALL));
+	say("%s", in);
+	pair_close(ends);
+}
+
+const struct behaviour same_io[] = {
+	{"write_then_read", write_then_read},
+	{"a_short_read_leaves_the_rest", a_short_read_leaves_the_rest},
+	{"writes_run_together", writes_run_together},
+	{"peek_does_not_take", peek_does_not_take},
+	{"peek_waits_for_data", peek_waits_for_data},
+	{"waitall_waits_for_all", waitall_waits_for_all},
+	{"waitall_peek_waits_too", waitall_peek_waits_too},
+	{"waitall_dontwait_takes_what_is_there", waitall_dontwait_takes_what_is_there},
+	{"empty_and_nonblocking_is_eagain", empty_and_nonblocking_is_eagain},
+	{"full_and_nonblocking_is_eagain", full_and_nonblocking_is_eagain},
+	{"trunc_throws_bytes_away", trunc_throws_bytes_away},
+	{"nothing_is_nothing", nothing_is_nothing},
+	{"bad_addresses_are_efault", bad_addresses_are_efault},
+	{"a_buffer_that_ends_early_is_efault", a_buffer_that_ends_early_is_efault},
+	{"sendto_and_recvfrom", sendto_and_recvfrom},
+	{"odd_flags", odd_flags},
+	{"urgent_data", urgent_data},
+	{"urgent_data_in_line", urgent_data_in_line},
+	{"two_ends_write_a_megabyte_before_reading", two_ends_write_a_megabyte_before_reading},
+	{"standard_streams_on_a_socket", standard_streams_on_a_socket},
+	{"dprintf_on_a_moved_socket", dprintf_on_a_moved_socket},
+	{NULL, NULL},
+};

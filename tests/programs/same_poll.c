@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT */
+/* poll, ppoll, select, pselect: on sockets that moved, mixed with what cannot move */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "same.h"
+
+static void poll_one(const char *what, int fd, short events, int ms)
+{
+	struct pollfd wanted = {fd, events, 0x55};
+	int n = poll(&wanted, 1, ms);
+
+	say_call(what, n);
+	say_poll("  revents", (unsigned int)wanted.revents);
+}
+
+static void poll_tells_readable_and_writable(void)
+{
+	char in[10];
+	int ends[2];
+
+	pair_open(ends);
+	poll_one("idle, in", ends[1], POLLIN, 0);
+	poll_one("idle, in and out", ends[1], POLLIN | POLLOUT, 0);
+	poll_one("idle, nothing", ends[1], 0, 0);
+	say_call("write", write(ends[0], "abc", 3));
+	poll_one("data, in", ends[1], POLLIN, 1000);
+	poll_one("data, all", ends[1], POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM | POLLRDHUP, 0);
+	say_call("read 1", read(ends[1], in, 1));
+	poll_one("some left", ends[1], POLLIN, 0);
+	say_call("read", read(ends[1], in, 10));
+	poll_one("none left", ends[1], POLLIN, 0);
+	pair_close(ends);
+}
+
+static void poll_waits_its_time(void)
+{
+	struct pollfd wanted;
+	uint64_t before;
+	int ends[2];
+
+	pair_open(ends);
+	before = now_ms();
+	poll_one("poll", ends[1], POLLIN, 100);
+	say("waited: %s", now_ms() - before >= 99 ? "yes" : "no");
+	wanted = (struct pollfd){ends[1], POLLIN, 0};
+	before = now_ms();
+	say_call("ppoll", ppoll(&wanted, 1, &(struct timespec){0, 100000000}, NULL));
+	say("waited: %s", now_ms() - before >= 99 ? "yes" : "no");
+	say_call("bad time", ppoll(&wanted, 1, &(struct timespec){0, 2000000000}, NULL));
+	pair_close(ends);
+}
+
+static void poll_is_woken_by_data(void)
+{
+	char in[10];
+	int ends[2], i;
+
+	pair_open(ends);
+	for (i = 0; i < 5; i++) {
+		send_later(ends[0], "later", 30);
+		poll_one("poll", ends[1], POLLIN, 5000);
+		say_call("read", read(ends[1], in, 10));
+		send_later_join();
+	}
+	pair_close(ends);
+}
+
+static void *drain_later(void *argument)
+{
+	sleep_us(50000);
+	drain(*(int *)argument);
+	return NULL;
+}
+
+static void poll_is_woken_by_room(void)
+{
+	pthread_t thread;
+	int ends[2];
+
+	pair_open(ends);
+	fill(ends[0]);
+	poll_one("full", ends[0], POLLOUT, 0);
+	pthread_create(&thread, NULL, drain_later, &ends[1]);
+	poll_one("poll", ends[0], POLLOUT, 5000);
+	pthread_join(thread, NULL);
+	pair_close(ends);
+}
+
+static void poll_is_woken_by_the_end(void)
+{
+	struct linger linger = {1, 0};
+	int ends[2];
+
+	pair_open(ends);
+	shutdown(ends[0], SHUT_WR);
+	poll_one("half closed, in", ends[1], POLLIN, 1000);
+	poll_one("half closed, rdhup", ends[1], POLLRDHUP, 1000);
+	poll_one("half closed, nothing", ends[1], 0, 0);
+	setsockopt(ends[0], SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	close(ends[0]);
+	poll_one("reset, nothing asked", ends[1], 0, 1000);
+	poll_one("reset, all", ends[1], POLLIN | POLLOUT | POLLRDHUP, 0);
+	close(ends[1]);
+}
+
+static void poll_mixes_sockets_pipes_and_timers(void)
+{
+	struct itimerspec soon = {.it_value = {0, 40000000}};
+	int first[2], second[2], pipes[2], timer = timerfd_create(CLOCK_MONOTONIC, 0);
+	struct pollfd wanted[6];
+	char in[10];
+	int i;
+
+	pair_open(first);
+	pair_open(second);
+	if (pipe(pipes) < 0 || timer < 0)
+		die("pipe");
+	wanted[0] = (struct pollfd){first[1], POLLIN, 0};
+	wanted[1] = (struct pollfd){pipes[0], POLLIN, 0};
+	wanted[2] = (struct pollfd){-5, POLLIN, 0x55};
+	wanted[3] = (struct pollfd){second[1], POLLIN, 0};
+	wanted[4] = (struct pollfd){timer, POLLIN, 0};
+	wanted[5] = (struct pollfd){999, POLLIN, 0};
+	say_call("poll", poll(wanted, 6, 0));
+	for (i = 0; i < 6; i++)
+		say_poll("  revents", (unsigned int)wanted[i].revents);
+	timerfd_settime(timer, 0, &soon, NULL);
+	say_call("poll", poll(wanted, 5, 5000));
+	for (i = 0; i < 5; i++)
+		say_poll("  revents", (unsigned int)wanted[i].revents);
+	write_all(pipes[1], "p", 1);
+	write_all(first[0], "a", 1);
+	write_all(second[0], "b", 1);
+	settle();
+	say_call("poll", poll(wanted, 5, 5000));
+	for (i = 0; i < 5; i++)
+		say_poll("  revents", (unsigned int)wanted[i].revents);
+	say_call("read", read(first[1], in, 10));
+	say_call("poll", poll(wanted, 5, 5000));
+	for (i = 0; i < 5; i++)
+		say_poll("  revents", (unsigned int)wanted[i].revents);
+	pair_close(first);
+	pair_close(second);
+	close(pipes[0]);
+	close(pipes[1]);
+	close(timer);
+}
+
+static void poll_of_the_same_twice(void)
+{
+	struct pollfd wanted[3];
+	int ends[2];
+
+	pair_open(ends);
+	say_call("write", write(ends[0], "x", 1));
+	wanted[0] = (struct pollfd){ends[1], POLLIN, 0};
+	wanted[1] = (struct pollfd){ends[1], POLLOUT, 0};
+	wanted[2] = (struct pollfd){ends[0], POLLIN | POLLOUT, 0};
+	settle();
+	say_call("poll", poll(wanted, 3, 1000));
+	say_poll("in", (unsigned int)wanted[0].revents);
+	say_poll("out", (unsigned int)wanted[1].revents);
+	say_poll("writer", (unsigned int)wanted[2].revents);
+	say_call("bad address", poll(no_access(), 1, 0));
+	say_call("none", poll(NULL, 0, 1));
+	pair_close(ends);
+}
+
+static void say_set(const char *what, const fd_set *set, int fd)
+{
+	say("  %s %d", what, FD_ISSET(fd, set) != 0);
+}
+
+static void select_tells_readable_and_writable(void)
+{
+	struct timeval now = {0, 0}, second = {1, 0}, tenth = {0, 100000};
+	fd_set reads, writes, others;
+	int ends[2], pipes[2];
+	uint64_t before;
+
+	pair_open(ends);
+	if (pipe(pipes) < 0)
+		die("pipe");
+	FD_ZERO(&reads);
+	FD_ZERO(&writes);
+	FD_ZERO(&others);
+	FD_SET(ends[1], &reads);
+	FD_SET(pipes[0], &reads);
+	FD_SET(ends[0], &writes);
+	FD_SET(ends[1], &others);
+	say_call("select", select(FD_SETSIZE, &reads, &writes, &others, &now));
+	say_set("readable", &reads, ends[1]);
+	say_set("pipe", &reads, pipes[0]);
+	say_set("writable", &writes, ends[0]);
+	say_set("exception", &others, ends[1]);
+	say_call("write", write(ends[0], "x", 1));
+	FD_SET(ends[1], &reads);
+	FD_SET(pipes[0], &reads);
+	say_call("select", select(FD_SETSIZE, &reads, NULL, NULL, &second));
+	say_set("readable", &reads, ends[1]);
+	say_set("pipe", &reads, pipes[0]);
+	drain(ends[1]);
+	FD_ZERO(&reads);
+	FD_SET(ends[1], &reads);
+	before = now_ms();
+	say_call("select", select(FD_SETSIZE, &reads, NULL, NULL, &tenth));
+	say("waited: %s, time left %ld", now_ms() - before >= 99 ? "yes" : "no", tenth.tv_usec);
+	say_set("readable", &reads, ends[1]);
+	say_call("negative", select(-1, &reads, NULL, NULL, &now));
+	FD_ZERO(&reads);
+	FD_SET(900, &reads);
+	say_call("bad descriptor", select(FD_SETSIZE, &reads, NULL, NULL, &now));
+	pair_close(ends);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
+static void select_is_woken(void)
+{
+	struct timeval long_time = {5, 0};
+	struct timespec time = {5, 0};
+	fd_set reads;
+	char in[10];
+	int ends[2];
+
+	pair_open(ends);
+	FD_ZERO(&reads);
+	FD_SET(ends[1], &reads);
+	send_later(ends[0], "later", 30);
+	say_call("select", select(ends[1] + 1, &reads, NULL, NULL, &long_time));
+	say_set("readable", &reads, ends[1]);
+	say("time left: %s", long_time.tv_sec >= 1 ? "yes" : "no");
+	send_later_join();
+	say_call("read", read(ends[1], in, 10));
+	send_later(ends[0], "later", 30);
+	say_call("pselect", pselect(ends[1] + 1, &reads, NULL, NULL, &time, NULL));
+	send_later_join();
+	say_call("read", read(ends[1], in, 10));
+	shutdown(ends[0], SHUT_WR);
+	say_call("select at the end", select(ends[1] + 1, &reads, NULL, NULL, NULL));
+	say_set("readable", &reads, ends[1]);
+	pair_close(ends);
+}
+
+static void poll_of_a_hundred(void)
+{
+	enum { COUNT = 50 };
+	struct pollfd wanted[2 * COUNT];
+	int ends[COUNT][2], i, n, ready = 0;
+
+	setenv("SAME_WARMUP", "5", 1);
+	for (i = 0; i < COUNT; i++) {
+		pair_open(ends[i]);
+		wanted[2 * i] = (struct pollfd){ends[i][0], POLLIN, 0};
+		wanted[2 * i + 1] = (struct pollfd){ends[i][1], POLLIN, 0};
+	}
+	say_call("poll idle", poll(wanted, 2 * COUNT, 20));
+	for (i = 0; i < COUNT; i += 7)
+		write_all(ends[i][0], "x", 1);
+	settle();
+	n = poll(wanted, 2 * COUNT, 1000);
+	say_call("poll", n);
+	for (i = 0; i < 2 * COUNT; i++)
+		ready += wanted[i].revents != 0 && i % 2 == 1 && (i / 2) % 7 == 0;
+	say("the right ones: %d", ready);
+	for (i = 0; i < COUNT; i++)
+		pair_close(ends[i]);
+}
+
+static void poll_sees_urgent_data(void)
+{
+	char in[4];
+	int ends[2];
+
+	pair_open(ends);
+	say_call("send urgent", send(ends[0], "!", 1, MSG_OOB));
+	settle();
+	poll_one("poll", ends[1], POLLIN | POLLPRI, 1000);
+	say_call("urgent", recv(ends[1], in, 1, MSG_OOB));
+	poll_one("poll", ends[1], POLLIN | POLLPRI, 0);
+	pair_close(ends);
+}
+
+const struct behaviour same_poll[] = {
+	{"poll_tells_readable_and_writable", poll_tells_readable_and_writable},
+	{"poll_waits_its_time", poll_waits_its_time},
+	{"poll_is_woken_by_data", poll_is_woken_by_data},
+	{"poll_is_woken_by_room", poll_is_woken_by_room},
+	{"poll_is_woken_by_the_end", poll_is_woken_by_the_end},
+	{"poll_mixes_sockets_pipes_and_timers", poll_mixes_sockets_pipes_and_timers},
+	{"poll_of_the_same_twice", poll_of_the_same_twice},
+	{"select_tells_readable_and_writable", select_tells_readable_and_writable},
+	{"select_is_woken", select_is_woken},
+	{"poll_of_a_hundred", poll_of_a_hundred},
+	{"poll_sees_urgent_data", poll_sees_urgent_data},
+	{NULL, NULL},
+};

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: MIT */
+/* EINTR, SA_RESTART, SIGPIPE, handlers that do I/O, cancellation */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "same.h"
+
+static volatile sig_atomic_t signals;
+static int handler_fd = -1;
+
+static void handler(int signal_number)
+{
+	int error = errno;
+
+	(void)signal_number;
+	signals++;
+	if (handler_fd >= 0 && write(handler_fd, "h", 1) != 1)
+		signals += 1000;
+	errno = error;
+}
+
+/* SIGUSR1 to the calling thread after a while. */
+static pthread_t ringer;
+static pthread_t ringer_target;
+
+static void *ring(void *unused)
+{
+	sleep_us(60000);
+	pthread_kill(ringer_target, SIGUSR1);
+	return unused;
+}
+
+static void signal_me_later(int flags)
+{
+	struct sigaction action = {.sa_handler = handler, .sa_flags = flags};
+
+	sigaction(SIGUSR1, &action, NULL);
+	ringer_target = pthread_self();
+	pthread_create(&ringer, NULL, ring, NULL);
+}
+
+static void signal_join(void)
+{
+	pthread_join(ringer, NULL);
+	say("signals %d", (int)signals);
+}
+
+static void a_signal_interrupts_read(void)
+{
+	char in[10];
+	int ends[2];
+
+	pair_open(ends);
+	signal_me_later(0);
+	say_call("read", read(ends[1], in, 10));
+	signal_join();
+	signal_me_later(0);
+	say_call("recv all", recv(ends[1], in, 10, MSG_WAITALL));
+	signal_join();
+	say_call("write", write(ends[0], "abc", 3));
+	say_call("read", read(ends[1], in, 10));
+	pair_close(ends);
+}
+
+static void a_signal_ends_waitall_with_what_came(void)
+{
+	char in[10];
+	int ends[2];
+
+	pair_open(ends);
+	say_call("write", write(ends[0], "abc", 3));
+	signal_me_later(0);
+	say_call("recv all", recv(ends[1], in, 10, MSG_WAITALL));
+	signal_join();
+	pair_close(ends);
+}
+
+static void a_restarting_signal_does_not_interrupt_read(void)
+{
+	char in[10];
+	int ends[2];
+
+	pair_open(ends);
+	signal_me_later(SA_RESTART);
+	send_later(ends[0], "later", 150);
+	say_call("read", read(ends[1], in, 10));
+	signal_join();
+	send_later_join();
+	pair_close(ends);
+}
+
+static void a_restarting_signal_interrupts_a_time_out(void)
+{
+	struct timeval time = {5, 0};
+	char in[10];
+	int ends[2];
+
+	pair_open(ends);
+	setsockopt(ends[1], SOL_SOCKET, SO_RCVTIMEO, &time, sizeof(time));
+	signal_me_later(SA_RESTART);
+	say_call("recv", recv(ends[1], in, 10, 0));
+	signal_join();
+	pair_close(ends);
+}
+
+static void a_signal_interrupts_write(void)
+{
+	int ends[2];
+
+	pair_open(ends);
+	fill(ends[0]);
+	signal_me_later(0);
+	say_call("write", write(ends[0], "x", 1));
+	signal_join();
+	drain(ends[1]);
+	pair_close(ends);
+}
+
+static void a_signal_cuts_a_long_write_short(void)
+{
+	static char block[64 << 20];
+	int ends[2];
+	ssize_t n;
+
+	pair_open(ends);
+	signal_me_later(0);
+	n = write(ends[0], block, sizeof(block));
+	say("some went: %s", n > 0 && n < (ssize_t)sizeof(block) ? "yes" : "no");
+	signal_join();
+	say("as many came: %s", drain(ends[1]) == (size_t)n ? "yes" : "no");
+	pair_close(ends);
+}
+
+static void a_signal_interrupts_every_wait(void)
+{
+	struct epoll_event event = {EPOLLIN, {0}};
+	struct pollfd wanted;
+	fd_set reads;
+	int ends[2], epoll = epoll_create1(0);
+
+	pair_open(ends);
+	wanted = (struct pollfd){ends[1], POLLIN, 0};
+	signal_me_later(SA_RESTART);
+	say_call("poll", poll(&wanted, 1, 5000));
+	signal_join();
+	FD_ZERO(&reads);
+	FD_SET(ends[1], &reads);
+	signal_me_later(SA_RESTART);
+	say_call("select", select(ends[1] + 1, &reads, NULL, NULL, NULL));
+	signal_join();
+	epoll_ctl(epoll, EPOLL_CTL_ADD, ends[1], &event);
+	signal_me_later(SA_RESTART);
+	say_call("epoll_wait", epoll_wait(epoll, &event, 1, 5000));
+	signal_join();
+	close(epoll);
+	pair_close(ends);
+}
+
+static void a_mask_for_the_wait_only(void)
+{
+	struct epoll_event event = {EPOLLIN, {0}};
+	struct timespec short_time = {0, 50000000}, long_time = {5, 0};
+	sigset_t none, usr1;
+	struct pollfd wanted;
+	fd_set reads;
+	int ends[2], epoll = epoll_create1(0);
+
+	pair_open(ends);
+	sigemptyset(&none);
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	signal(SIGUSR1, handler);
+	pthread_sigmask(SIG_BLOCK, &usr1, NULL);
+	raise(SIGUSR1);
+	wanted = (struct pollfd){ends[1], POLLIN, 0};
+	say_call("ppoll masked", ppoll(&wanted, 1, &short_time, &usr1));
+	say("signals %d", (int)signals);
+	say_call("ppoll unmasked", ppoll(&wanted, 1, &long_time, &none));
+	say("signals %d", (int)signals);
+	raise(SIGUSR1);
+	FD_ZERO(&reads);
+	FD_SET(ends[1], &reads);
+	say_call("pselect", pselect(ends[1] + 1, &reads, NULL, NULL, &long_time, &none));
+	raise(SIGUSR1);
+	epoll_ctl(epoll, EPOLL_CTL_ADD, ends[1], &event);
+	say_call("epoll_pwait", epoll_pwait(epoll, &event, 1, 5000, &none));
+	say("signals %d", (int)signals);
+	close(epoll);
+	pair_close(ends);
+}
+
+static void a_handler_that_writes_to_the_same_socket(void)
+{
+	char in[200];
+	int ends[2], i;
+
+	pair_open(ends);
+	handler_fd = ends[0];
+	signal(SIGUSR1, handler);
+	for (i = 0; i < 50; i++) {
+		say_call("write", write(ends[0], "m", 1));
+		raise(SIGUSR1);
+	}
+	say_call("read", (ssize_t)read_all(ends[1], in, 100));
+	for (i = 0; i < 100 && in[i] == (i % 2 ? 'h' : 'm'); i++)
+		;
+	say("in order: %d", i);
+	handler_fd = -1;
+	pair_close(ends);
+}
+
+static void *read_all_of_it(void *argument)
+{
+	static char in[65536];
+	int fd = *(int *)argument;
+	static size_t letters[2];
+	ssize_t n, i;
+
+	while ((n = read(fd, in, sizeof(in))) > 0)
+		for (i = 0; i < n; i++)
+			letters[in[i] == 'h']++;
+	return letters;
+}
+
+/* A timer whose handler writes, at any moment of the writes it interrupts. */
+static void a_handler_that_interrupts_writes(void)
+{
+	static char block[4096];
+	struct itimerval often = {{0, 500}, {0, 500}}, never = {{0, 0}, {0, 0}};
+	struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+	pthread_t thread;
+	size_t *letters;
+	int ends[2], i;
+	sigset_t alarms;
+	void *result;
+
+	pair_open(ends);
+	memset(block, 'm', sizeof(block));
+	sigemptyset(&alarms);
+	sigaddset(&alarms, SIGVTALRM);
+	pthread_sigmask(SIG_BLOCK, &alarms, NULL);
+	pthread_create(&thread, NULL, read_all_of_it, &ends[1]);
+	pthread_sigmask(SIG_UNBLOCK, &alarms, NULL);
+	handler_fd = ends[0];
+	sigaction(SIGVTALRM, &action, NULL);
+	setitimer(ITIMER_VIRTUAL, &often, NULL);
+	for (i = 0; i < 5000; i++)
+		write_all(ends[0], block, sizeof(block));
+	setitimer(ITIMER_VIRTUAL, &never, NULL);
+	pthread_sigmask(SIG_BLOCK, &alarms, NULL);
+	handler_fd = -1;
+	shutdown(ends[0], SHUT_WR);
+	pthread_join(thread, &result);
+	letters = result;
+	say("main %zu, handler as often as it ran: %s", letters[0],
+	    letters[1] == (size_t)signals ? "yes" : "no");
+	pair_close(ends);
+}
+
+static void sigpipe_kills_by_default(void)
+{
+	int ends[2], status;
+	pid_t pid;
+
+	pair_open(ends);
+	pid = fork();
+	if (pid == 0) {
+		shutdown(ends[0], SHUT_WR);
+		if (write(ends[0], "x", 1) < 0)
+			_exit(1);
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	say("killed by %d", WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+	pair_close(ends);
+}
+
+static void *read_and_be_cancelled(void *argument)
+{
+	char in[10];
+
+	if (read(*(int *)argument, in, sizeof(in)) < 0)
+		return NULL;
+	return argument;
+}
+
+static void a_cancelled_reader_leaves_the_socket_usable(void)
+{
+	pthread_t thread;
+	void *result;
+	int ends[2];
+	char in[10];
+
+	pair_open(ends);
+	pthread_create(&thread, NULL, read_and_be_cancelled, &ends[1]);
+	sleep_us(50000);
+	pthread_cancel(thread);
+	pthread_join(thread, &result);
+	say("cancelled: %d", result == PTHREAD_CANCELED);
+	say_call("write", write(ends[0], "abc", 3));
+	say_call("read", read(ends[1], in, 10));
+	pair_close(ends);
+}
+
+static void *cancel_oneself_and_read(void *argument)
+{
+	char in[10];
+	ssize_t n;
+
+	pthread_cancel(pthread_self());
+	n = read(*(int *)argument, in, sizeof(in));
+	return n < 0 ? NULL : argument;
+}
+
+static void a_read_is_a_cancellation_point_with_data_there(void)
+{
+	pthread_t thread;
+	void *result;
+	int ends[2];
+	char in[10];
+
+	pair_open(ends);
+	say_call("write", write(ends[0], "abc", 3));
+	settle();
+	pthread_create(&thread, NULL, cancel_oneself_and_read, &ends[1]);
+	pthread_join(thread, &result);
+	say("cancelled: %d", result == PTHREAD_CANCELED);
+	say_call("read", read(ends[1], in, 10));
+	pair_close(ends);
+}
+
+const struct behaviour same_signal[] = {
+	{"a_signal_interrupts_read", a_signal_interrupts_read},
+	{"a_signal_ends_waitall_with_what_came", a_signal_ends_waitall_with_what_came},
+	{"a_restarting_signal_does_not_interrupt_read",
+	 a_restarting_signal_does_not_interrupt_read},
+	{"a_restarting_signal_interrupts_a_time_out", a_restarting_signal_interrupts_a_time_out},
+	{"a_signal_interrupts_write", a_signal_interrupts_write},
+	{"a_signal_cuts_a_long_write_short", a_signal_cuts_a_long_write_short},
+	{"a_signal_interrupts_every_wait", a_signal_interrupts_every_wait},
+	{"a_mask_for_the_wait_only", a_mask_for_the_wait_only},
+	{"a_handler_that_writes_to_the_same_socket", a_handler_that_writes_to_the_same_socket},
+	{"a_handler_that_interrupts_writes", a_handler_that_interrupts_writes},
+	{"sigpipe_kills_by_default", sigpipe_kills_by_default},
+	{"a_cancelled_reader_leaves_the_socket_usable",
+	 a_cancelled_reader_leaves_the_socket_usable},
+	{"a_read_is_a_cancellation_point_with_data_there",
+	 a_read_is_a_cancellation_point_with_data_there},
+	{NULL, NULL},
+};
