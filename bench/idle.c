@@ -241,10 +241,11 @@ static void print_idle(const struct options *options, const struct meter *meter)
 void run_idle(const struct options *options)
 {
 	static struct histogram latencies;
-	struct crowd crowd = {.options = options};
+	static struct crowd crowd; /* threads may still look at it when we end */
 	struct memory before, after;
 	struct meter meter;
 
+	crowd.options = options;
 	meter_start(&meter, options); /* for the server's pid */
 	crowd_prepare(&crowd);
 	memory_read(getpid(), meter.server_pid); /* once for what the reading itself allocates */

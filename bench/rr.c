@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "flow.h"
 #include "tools.h"
@@ -185,6 +186,15 @@ static struct client *clients_open(const struct options *options)
 	return clients;
 }
 
+static void clients_close(struct client *clients, unsigned int histograms, unsigned int count)
+{
+	for (unsigned int i = 0; i < histograms; i++)
+		free(clients[i].latencies);
+	for (unsigned int i = 0; i < count; i++)
+		close(clients[i].flow.fd);
+	free(clients);
+}
+
 static void print_result(const struct options *options, const char *name, const struct meter *meter,
 			 const struct histogram *latencies)
 {
@@ -224,4 +234,5 @@ void run_rr(const struct options *options, const char *name)
 		histogram_merge(clients[0].latencies, clients[i].latencies);
 	print_result(options, name, &meter, clients[0].latencies);
 	hold(options);
+	clients_close(clients, threads, options->connections);
 }

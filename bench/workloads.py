@@ -12,14 +12,23 @@ import time
 from harness import Failure, free_port
 
 
-def moved_since(lab, before, expected):
-    """Ends moved since @before; processes that just ended are counted a moment later."""
+def count_moved(lab, side, result, before, expected):
+    """Add to @result how many ends moved since @before; and if too few did, the reasons known.
+
+    Processes that just ended are counted a moment later.
+    """
+    result["moved_ends"] = 0
+    if side != "smcu":
+        return
     deadline = time.monotonic() + 1
-    moved = lab.moved_ends() - before
-    while moved < expected and time.monotonic() < deadline:
+    while True:
+        result["moved_ends"] = lab.moved_ends() - before
+        if result["moved_ends"] >= expected:
+            return
+        if time.monotonic() > deadline:
+            result["reasons"] = lab.reasons()
+            return
         time.sleep(0.02)
-        moved = lab.moved_ends() - before
-    return moved
 
 
 def own(lab, side, workload, server=(), server_side=None, expected=0, during=None):
@@ -40,7 +49,7 @@ def own(lab, side, workload, server=(), server_side=None, expected=0, during=Non
         raise
     if during is not None:
         during()
-    result["moved_ends"] = moved_since(lab, before, expected) if side == "smcu" else 0
+    count_moved(lab, side, result, before, expected)
     if "connections_made" in result:
         result["moved_percent"] = 100 * result["moved_ends"] / (2 * result["connections_made"])
     if client.finish(30) != 0:
@@ -93,13 +102,11 @@ def external(lab, side, server, client, expected, during=None):
     process.read_output(time.monotonic() + 60)
     if process.finish() != 0:
         raise process.failure(f"it ended with status {process.process.returncode}")
-    moved = moved_since(lab, before, expected) if side == "smcu" else 0
-    cpu = lab.stop(process)
+    result = {"cpu_client_s": lab.stop(process)}
+    count_moved(lab, side, result, before, expected)
     if server.reap():
         raise server.failure("the server ended")
-    result = {"cpu_client_s": cpu, "cpu_server_s": lab.stop(server)}
-    if side == "smcu":
-        result["moved_ends"] = moved
+    result["cpu_server_s"] = lab.stop(server)
     return process.output.decode(), result
 
 
