@@ -25,7 +25,7 @@ uint64_t apps_headroom(const struct apps *apps)
 
 void apps_dispose(struct apps *apps, struct user *user, int fd)
 {
-	enum dispose_class class = disposer_class(fd);
+	enum dispose_class class = disposer_class(fd, false);
 
 	disposer_add(apps->disposer, class, fd, class == DISPOSE_FOREIGN ? &user->foreign : NULL);
 }

@@ -162,21 +162,20 @@ void disposer_close(struct disposer *disposer)
 	}
 }
 
-enum dispose_class disposer_class(int fd)
+enum dispose_class disposer_class(int fd, bool internet)
 {
 	struct linger linger;
 	socklen_t size = sizeof(linger);
-	int type;
-	socklen_t type_size = sizeof(type);
+	int domain = AF_UNSPEC;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &size) < 0)
 		return fcntl(fd, F_GET_SEALS) < 0 ? DISPOSE_FOREIGN : DISPOSE_QUICK;
 	if (linger.l_onoff && linger.l_linger)
 		return DISPOSE_SOCKET;
-	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &type, &type_size) == 0 &&
-	    (type == AF_INET || type == AF_INET6))
-		return DISPOSE_QUICK;
-	return DISPOSE_SOCKET;
+	size = sizeof(domain);
+	if (!internet && getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0)
+		internet = domain == AF_INET || domain == AF_INET6;
+	return internet ? DISPOSE_QUICK : DISPOSE_SOCKET;
 }
 
 /* Give the thread what was collected.  @wake: and see that it runs. */

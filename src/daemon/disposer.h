@@ -27,6 +27,7 @@
 #ifndef SMCU_DAEMON_DISPOSER_H
 #define SMCU_DAEMON_DISPOSER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define DISPOSER_PATIENCE_MS 20
@@ -51,8 +52,11 @@ void disposer_close(struct disposer *disposer);
 void disposer_add(struct disposer *disposer, enum dispose_class class, int fd,
 		  _Atomic uint32_t *blame);
 
-/* disposer_class - where a descriptor belongs; makes only system calls that cannot block */
-enum dispose_class disposer_class(int fd);
+/**
+ * disposer_class - where a descriptor belongs; makes only system calls that cannot block
+ * @internet: it is known to be a TCP socket
+ */
+enum dispose_class disposer_class(int fd, bool internet);
 
 /* disposer_wake - what was added since the last time is to be closed now */
 void disposer_wake(struct disposer *disposer);

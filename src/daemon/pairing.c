@@ -314,9 +314,12 @@ void pairing_offer(struct session *session, const struct message_offer *message,
 	}
 	if (session->user->connections < apps->config->connections_per_user)
 		reason = inspect(apps, fd, &facts);
-	apps_dispose(apps, session->user, fd);
-	if (reason == REASON_NONE)
+	if (reason == REASON_NONE) {
+		disposer_add(apps->disposer, disposer_class(fd, true), fd, NULL);
 		reason = admit(apps, &facts);
+	} else {
+		apps_dispose(apps, session->user, fd);
+	}
 	if (reason != REASON_NONE)
 		refuse(session, message->id, reason);
 }

@@ -445,7 +445,6 @@ static void on_event(void *context, uint32_t events)
 		session_doom(session, NULL);
 	for (i = 0; i < count; i++)
 		take_packet(session, &batch[i].msg_hdr, &packets[i].message, batch[i].msg_len);
-	disposer_wake(session->apps->disposer);
 }
 
 static void on_silence(void *context)
