@@ -22,7 +22,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BEHAVIOUR_SECONDS 30U
+#define BEHAVIOUR_SECONDS 15U
 
 static const struct behaviour *const topics[] = {
 	same_io,   same_vector, same_file,	 same_option,	  same_close, same_signal,

@@ -42,7 +42,7 @@ struct settings {
  * @port: the server's, once it listens
  * @failures: streams that went wrong
  * @bytes: received and checked
- * @connected, @accepted, @arrived: indexed by stream - first
+ * @connected, @taken, @accepted: indexed by stream - first
  */
 struct board {
 	_Atomic uint32_t port;
@@ -50,8 +50,8 @@ struct board {
 	_Atomic uint64_t bytes;
 	struct {
 		_Atomic uint32_t connected;
+		_Atomic uint32_t taken;
 		_Atomic uint64_t accepted;
-		_Atomic uint64_t arrived;
 	} stream[];
 };
 
@@ -79,7 +79,7 @@ static void tell_running(int signal_number)
 	}
 	if (running_side == 1)
 		for (i = 0; i < set.count; i++)
-			if (board->stream[i].connected == 1 && !running[i])
+			if (board->stream[i].connected && !board->stream[i].taken)
 				dprintf(1, "stream %llu never came out of accept\n",
 					(unsigned long long)(set.first + i));
 	_exit(3);
@@ -112,6 +112,8 @@ static void run_one(uint64_t index, int side, int fd)
 	end.plan = &plan;
 	end.side = side;
 	running[slot] = &end;
+	if (side == 1)
+		board->stream[slot].taken = 1;
 	if (stream_end_run(&end, &plan, side, fd,
 			   side == 0 ? &board->stream[slot].accepted : NULL) < 0)
 		report(&end, end.error);
@@ -119,7 +121,6 @@ static void run_one(uint64_t index, int side, int fd)
 	board->bytes += end.received;
 	if (side == 1 && plan.kill == KILL_OTHER && end.received < board->stream[slot].accepted)
 		report(&end, "bytes that write() accepted are missing");
-	board->stream[slot].connected = side == 1 ? 2 : 1;
 }
 
 /* ---- server ---- */
@@ -320,11 +321,11 @@ static pid_t start(const char *role, char **argv, uint64_t move_after)
 
 static uint64_t random_move_after(struct dice *dice)
 {
-	const uint64_t usual[] = {0, 0, 1, 2, 16384, 16385};
+	const uint64_t usual[] = {0, 0, 0, 0, 1, 2, 99, 16384};
 
 	if (set.move_after != UINT64_MAX)
 		return set.move_after;
-	return dice_below(dice, 2) ? usual[dice_below(dice, 6)] : dice_size(dice, set.max) | 1U;
+	return dice_below(dice, 4) ? usual[dice_below(dice, 8)] : dice_size(dice, set.max) | 1U;
 }
 
 static int run_batch(char **argv, struct dice *dice)

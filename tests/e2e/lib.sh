@@ -1,0 +1,142 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# What the end-to-end tests share: a directory, a socket and a daemon of their own, programs that are
+# stopped at the end, verdicts, and the question whether connections really moved.
+#
+#   . "$(dirname "$0")/lib.sh"
+#   daemon_start
+#   smcu_run PROGRAM ...             under smcu, with this daemon
+#   verdict NAME "$got" "$wanted"    ok or not ok
+#   finish                           status for the runner
+set -u
+unset SMCU_SOCKET SMCU_MOVE_AFTER SMCU_REQUIRE SMCU_VERBOSE LD_PRELOAD
+
+source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+SMCU_BUILD=$(realpath "${SMCU_BUILD:-$source_dir/build}")
+SMCU=$SMCU_BUILD/smcu
+programs=$SMCU_BUILD/tests/programs
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/smcu-e2e.XXXXXX")
+export SMCU_SOCKET=$scratch/smcud.sock
+this_test=$(basename "$0" .sh)
+started=()
+daemon=
+failures=0
+
+# Only what this script started, by its number; first gently.
+clean_up() {
+	local pid
+	trap - EXIT
+	for pid in "${started[@]}" $daemon; do kill "$pid" 2>/dev/null; done
+	sleep 0.1
+	for pid in "${started[@]}" $daemon; do kill -KILL "$pid" 2>/dev/null; done
+	wait 2>/dev/null
+	rm -rf "$scratch"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+ok() { echo "ok $1"; }
+not_ok() {
+	echo "not ok $1 ${2:-}"
+	failures=$((failures + 1))
+}
+skip() { echo "skip $1 ${2:-}"; }
+verdict() { if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "expected '$3', got '$2'"; fi; }
+finish() { exit $((failures > 0)); }
+
+# need COMMAND...: or the whole test is skipped
+need() {
+	local command
+	for command in "$@"; do
+		command -v "$command" >/dev/null && continue
+		skip "$this_test" "$command is not installed"
+		exit 0
+	done
+}
+
+# check NAME COMMAND...: ok if the command succeeds, else its output
+check() {
+	local name=$1
+	shift
+	if "$@" >"$scratch/check.out" 2>&1; then
+		ok "$name"
+	else
+		not_ok "$name" "status $?"
+		tail -n 20 "$scratch/check.out"
+	fi
+}
+
+daemon_start() {
+	"$SMCU_BUILD/smcud" --foreground --socket "$SMCU_SOCKET" "$@" >>"$scratch/smcud.log" 2>&1 &
+	daemon=$!
+	wait_until 10 "$SMCU" stats --json || {
+		not_ok "$this_test" "smcud does not answer"
+		cat "$scratch/smcud.log"
+		exit 1
+	}
+}
+daemon_kill() {
+	kill -KILL "$daemon"
+	wait "$daemon" 2>/dev/null
+	daemon=
+}
+
+smcu_run() { "$SMCU" run "$@"; }
+
+# start NAME COMMAND...: in the background, output in $scratch/NAME.log, its number in $pid
+start() {
+	local name=$1
+	shift
+	"$@" >"$scratch/$name.log" 2>&1 </dev/null &
+	pid=$!
+	started+=("$pid")
+}
+# stop PID: and wait for it
+stop() {
+	kill "$1" 2>/dev/null
+	wait "$1" 2>/dev/null
+}
+
+# wait_until SECONDS COMMAND...: until it succeeds
+wait_until() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.02
+	done
+}
+port_answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1"); }
+wait_port() { wait_until "${2:-20}" port_answers "$1"; }
+# A port that nobody listens on, below those that connect() takes.
+free_port() {
+	local port
+	while :; do
+		port=$((10000 + RANDOM % 20000))
+		port_answers "$port" 2>/dev/null || break
+	done
+	echo "$port"
+}
+
+# A number out of the statistics, the first of this name: connections, moved, paired ...
+statistic() { "$SMCU" stats --json | sed -n "s/.*\"$1\": *\([0-9]*\).*/\1/p" | head -n 1; }
+
+# A test that passes because everything stayed TCP proves nothing.
+# really_moved NAME LEAST BEFORE: at least LEAST ends moved since the count was BEFORE
+really_moved() {
+	local now
+	now=$(statistic moved)
+	if [ $((${now:-0} - $3)) -ge "$2" ]; then
+		ok "$1"
+	else
+		not_ok "$1" "$((${now:-0} - $3)) ends moved, expected $2"
+		"$SMCU" stats | head -n 40
+	fi
+}
+
+for part in smcu smcud libsmcu-preload.so tests/programs/streams; do
+	[ -e "$SMCU_BUILD/$part" ] || {
+		skip "$this_test" "$part is not built"
+		exit 0
+	}
+done
