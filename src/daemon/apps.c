@@ -241,7 +241,7 @@ int apps_open(struct apps *apps, struct loop *loop, struct config *config,
 	error = loop_watch_add(loop, &apps->listener, EPOLLIN);
 	if (error)
 		return error;
-	session_guard();
+	side_file_guard();
 	loop_task_add(loop, reap_doomed, apps);
 	loop_task_add(loop, stats_work, apps); /* after reaping, which leaves it work */
 	loop_task_add(loop, run_disposer, apps);

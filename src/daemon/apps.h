@@ -41,8 +41,9 @@
  * @doomed: sessions to be reaped
  * @stalled_count: sessions stalled
  * @users: by uid
+ * @side_files: side segments of sessions, by inode
  * @pending: offers whose peer is not known yet, by cookie
- * @questions: snapshots to make, in order; @questions_last
+ * @questions: snapshots to make, in order; @questions_last; @walks: how many there were
  * @totals: of sessions that are over, and of the daemon itself
  * @fd_limit: RLIMIT_NOFILE; @fds_held: sockets, side segments and queued descriptors
  * @netns: our SO_NETNS_COOKIE
@@ -67,9 +68,11 @@ struct apps {
 	struct session *doomed;
 	unsigned int stalled_count;
 	struct user *users;
+	struct side_file *side_files;
 	struct offer *pending;
 	struct question *questions;
 	struct question *questions_last;
+	uint64_t walks;
 	struct snapshot_totals totals;
 	uint64_t fd_limit;
 	uint64_t fds_held;

@@ -3,19 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
-#include <setjmp.h>
-#include <signal.h>
 #include <stdalign.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "daemon/apps.h"
@@ -33,36 +26,6 @@ static union {
 	char bytes[PACKET_ROOM];
 } packets[SESSION_BATCH];
 static alignas(struct cmsghdr) char controls[SESSION_BATCH][CONTROL_ROOM];
-
-static sigjmp_buf guard_jump;
-static volatile sig_atomic_t guarded;
-
-static void bus_error(int signal)
-{
-	if (guarded)
-		siglongjmp(guard_jump, 1);
-	sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
-	raise(signal);
-}
-
-void session_guard(void)
-{
-	sigaction(SIGBUS, &(struct sigaction){.sa_handler = bus_error, .sa_flags = SA_NODEFER},
-		  NULL);
-}
-
-/* Count one more message in the client's memory; false if that page cannot be had. */
-static bool count_mail(struct side_header *header)
-{
-	if (sigsetjmp(guard_jump, 0)) {
-		guarded = 0;
-		return false;
-	}
-	guarded = 1;
-	atomic_fetch_add(&header->inbox, 1);
-	guarded = 0;
-	return true;
-}
 
 /* The name of the executable, or the process's own name where that cannot be read. */
 static void read_program(pid_t pid, char *program, size_t size)
@@ -85,6 +48,19 @@ static void read_program(pid_t pid, char *program, size_t size)
 	target[length > 0 ? length : 0] = 0;
 	name = strrchr(target, '/');
 	snprintf(program, size, "%.*s", (int)size - 1, name ? name + 1 : target);
+}
+
+/* Do the pids that this process knows mean the same to us? */
+static bool shares_pids(pid_t pid)
+{
+	char path[64], ours[64], theirs[64];
+	ssize_t our_length, their_length;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)pid);
+	our_length = readlink("/proc/self/ns/pid", ours, sizeof(ours));
+	their_length = readlink(path, theirs, sizeof(theirs));
+	return our_length > 0 && our_length == their_length &&
+	       memcmp(ours, theirs, (size_t)our_length) == 0;
 }
 
 void session_doom(struct session *session, const char *text)
@@ -131,7 +107,7 @@ static int transmit(struct session *session, const union message *message, const
 	}
 	if (sendmsg(session->socket, &packet, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		return -errno;
-	if (session->side_header && !count_mail(session->side_header))
+	if (session->side && !side_file_count_mail(session->side))
 		session_doom(session, "the side segment has no memory");
 	return 0;
 }
@@ -222,41 +198,19 @@ void session_flush(struct session *session)
 		watch_again(session);
 }
 
-/*
- * A side segment is a memfd of the right size that cannot shrink.  The seals are asked for first:
- * only memory files have them, and on those nothing else blocks.
- */
-static bool side_valid(int fd)
-{
-	int seals = fcntl(fd, F_GET_SEALS);
-	struct side_header header;
-	struct statfs system;
-	struct stat status;
-
-	if (seals < 0 || (seals & (F_SEAL_SHRINK | F_SEAL_GROW)) != (F_SEAL_SHRINK | F_SEAL_GROW))
-		return false;
-	if (fstatfs(fd, &system) < 0 || system.f_type != TMPFS_MAGIC)
-		return false;
-	if (fstat(fd, &status) < 0 || (uint64_t)status.st_size != SIDE_BYTES)
-		return false;
-	if (pread(fd, &header, sizeof(header), 0) != (ssize_t)sizeof(header))
-		return false;
-	return header.magic == SIDE_MAGIC && header.record_size == sizeof(struct side_record);
-}
-
-/* Keeps @fd if it is a side segment. */
+/* True if @fd is taken over, as @session's side segment. */
 static bool take_side(struct session *session, int fd)
 {
-	void *page;
+	struct apps *apps = session->apps;
+	bool kept;
 
-	if (!side_valid(fd))
+	session->side = side_file_enter(&apps->side_files, fd, &kept);
+	if (!session->side)
 		return false;
-	page = mmap(NULL, SIDE_HEADER_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (page == MAP_FAILED)
-		return false;
-	session->side_header = page;
-	session->side = fd;
-	session->apps->fds_held++;
+	if (kept)
+		apps->fds_held++;
+	else
+		disposer_add(apps->disposer, DISPOSE_QUICK, fd, NULL);
 	return true;
 }
 
@@ -286,6 +240,7 @@ static void take_hello(struct session *session, const struct message_hello *hell
 	session->role = hello->role;
 	loop_timer_stop(session->apps->loop, &session->hello_timer);
 	read_program(session->pid, session->program, sizeof(session->program));
+	session->shares_pids = shares_pids(session->pid);
 	say_welcome(session);
 }
 
@@ -463,7 +418,6 @@ struct session *session_new(struct apps *apps, int socket, struct user *user, pi
 	session->socket = socket;
 	session->user = user;
 	session->pid = pid;
-	session->side = -1;
 	session->watch = (struct loop_watch){socket, on_event, session};
 	if (loop_watch_add(apps->loop, &session->watch, EPOLLIN)) {
 		free(session);
@@ -498,12 +452,6 @@ void session_free(struct session *session)
 	while ((out = session->outbox)) {
 		session->outbox = out->next;
 		outgoing_free(apps, out);
-	}
-	if (session->side_header)
-		munmap(session->side_header, SIDE_HEADER_SIZE);
-	if (session->side >= 0) {
-		disposer_add(apps->disposer, DISPOSE_QUICK, session->side, NULL);
-		apps->fds_held--;
 	}
 	disposer_add(apps->disposer, DISPOSE_SOCKET, session->socket, NULL);
 	apps->fds_held--;

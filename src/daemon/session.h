@@ -17,11 +17,6 @@
  * until a timer finds room again.
  *
  * Everything passed goes to the disposer, except a side segment, which is kept.
- *
- * The side segment's first page is mapped to count mail in.  Its seals keep the file from
- * shrinking; a hole punched there is filled when touched, or, when memory is short, is a SIGBUS,
- * which is caught and dooms the session.  The loop does not write to the file: the inode's lock may
- * be held by the client for ever.
  */
 #ifndef SMCU_DAEMON_SESSION_H
 #define SMCU_DAEMON_SESSION_H
@@ -32,6 +27,7 @@
 
 #include "control/message.h"
 #include "daemon/loop.h"
+#include "daemon/side_file.h"
 #include "daemon/users.h"
 
 #define SESSION_HELLO_MS 5000
@@ -63,8 +59,8 @@ struct outgoing {
  * @user: who connected (SO_PEERCRED)
  * @pid: process that connected, in our pid namespace
  * @role: enum message_role, 0 before HELLO
- * @side: its side segment, or -1
- * @side_header: first page of @side, mapped, or NULL
+ * @shares_pids: its pid namespace is ours
+ * @side: its side segment, or NULL
  * @program: name of the process's executable
  * @outbox, @outbox_last, @outbox_count: messages that the socket did not take yet
  * @offers: its ends, by id
@@ -80,8 +76,8 @@ struct session {
 	struct user *user;
 	pid_t pid;
 	uint32_t role;
-	int side;
-	struct side_header *side_header;
+	bool shares_pids;
+	struct side_file *side;
 	char program[32];
 	struct outgoing *outbox;
 	struct outgoing *outbox_last;
@@ -95,9 +91,6 @@ struct session {
 	struct session *next;
 	struct session *next_doomed;
 };
-
-/* session_guard - install the SIGBUS handler; call once */
-void session_guard(void);
 
 /* session_new - take in a connection just accepted; NULL when there is no memory */
 struct session *session_new(struct apps *apps, int socket, struct user *user, pid_t pid);

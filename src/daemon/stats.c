@@ -29,6 +29,7 @@ union plain_header {
  * @session: the session whose segment is being read; NULL at the end
  * @segment: of an ended session: its side segment, ours to close; else -1
  * @position: record to read next; @used: records of this segment, valid once @position > 0 or @begun
+ * @walk: number of this walk; a side file that has it was read already
  * @file: QUERY_CONNECTIONS: memfd with @count records so far
  * @totals: QUERY_TOTALS and ended sessions: the sums so far
  */
@@ -40,6 +41,7 @@ struct question {
 	uint32_t position;
 	uint32_t used;
 	int begun;
+	uint64_t walk;
 	int file;
 	uint32_t count;
 	struct snapshot_totals totals;
@@ -55,6 +57,7 @@ static struct question *question_new(struct apps *apps, struct session *asker, u
 	question->asker = asker;
 	question->what = what;
 	question->segment = question->file = -1;
+	question->walk = ++apps->walks;
 	if (apps->questions)
 		apps->questions_last->next = question;
 	else
@@ -67,8 +70,9 @@ void stats_ask(struct session *session, uint32_t what)
 {
 	struct question *question;
 
-	if (session->question) {
-		session_doom(session, "a second question before the answer");
+	if (session->question || session->user->questions == STATS_QUESTIONS_MAX) {
+		session_doom(session, session->question ? "a second question before the answer"
+							: "too many questions of this user");
 		return;
 	}
 	question = question_new(session->apps, session, what);
@@ -78,6 +82,7 @@ void stats_ask(struct session *session, uint32_t what)
 	}
 	question->session = session->apps->sessions;
 	session->question = question;
+	session->user->questions++;
 	if (what != QUERY_CONNECTIONS)
 		return;
 	question->file = memfd_create("smcu-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -85,6 +90,22 @@ void stats_ask(struct session *session, uint32_t what)
 		session_doom(session, "no memory for the answer");
 	else
 		session->apps->fds_held++;
+}
+
+/* Add up what is in a side segment that nobody uses any more; closes it. */
+static void harvest(struct apps *apps, int segment)
+{
+	struct question *question;
+
+	if (segment < 0)
+		return;
+	question = question_new(apps, NULL, QUERY_TOTALS);
+	if (question) {
+		question->segment = segment;
+		return;
+	}
+	disposer_add(apps->disposer, DISPOSE_QUICK, segment, NULL);
+	apps->fds_held--;
 }
 
 void stats_session_ends(struct session *session)
@@ -101,24 +122,35 @@ void stats_session_ends(struct session *session)
 		question->position = 0;
 		question->begun = 0;
 	}
-	if (session->question)
+	if (session->question) {
 		session->question->session = NULL; /* nobody to answer: the walk is over */
+		session->user->questions--;
+	}
 	session->question = NULL;
-	if (session->side < 0)
-		return;
-	question = question_new(apps, NULL, QUERY_TOTALS);
-	if (!question)
-		return;
-	question->segment = session->side; /* taken over, and still counted in fds_held */
-	session->side = -1;
+	if (session->side)
+		harvest(apps, side_file_leave(&apps->side_files, session->side));
+	session->side = NULL;
 }
 
 static int visible(const struct session *asker, const struct session *session)
 {
 	uid_t uid = asker->user->uid;
 
-	return session->role == ROLE_SHIM && !session->doomed &&
+	return session->side && !session->doomed &&
 	       (uid == 0 || uid == geteuid() || uid == session->user->uid);
+}
+
+/* Is the segment of the session that the walk came to to be read?  Each one once. */
+static int worth_reading(const struct question *question)
+{
+	struct side_file *side = question->session->side;
+
+	if (!visible(question->asker, question->session))
+		return 0;
+	if (!question->begun && side->walk == question->walk)
+		return 0;
+	side->walk = question->walk;
+	return 1;
 }
 
 /* What a client wrote where a number of a set should stand. */
@@ -141,7 +173,7 @@ static void fill_connection(struct snapshot_connection *out, const struct side_r
 	out->state = record->state;
 	out->reason = reason_of(record);
 	out->uid = session->user->uid;
-	out->pid = session->pid;
+	out->pid = session->shares_pids && record->pid > 0 ? record->pid : session->pid;
 	out->fd = record->fd;
 	out->moved = moved_of(record);
 	out->cookie = record->cookie;
@@ -302,6 +334,7 @@ static void answer(struct apps *apps, struct question *question)
 	union message message;
 
 	asker->question = NULL;
+	asker->user->questions--;
 	if (question->what == QUERY_TOTALS && write_totals(apps, question) < 0) {
 		session_doom(asker, "no memory for the answer");
 		return;
@@ -344,8 +377,7 @@ static int step(struct question *question)
 		return read_slice(question, question->segment);
 	if (!question->session)
 		return 0;
-	if (!visible(question->asker, question->session) ||
-	    !read_slice(question, question->session->side)) {
+	if (!worth_reading(question) || !read_slice(question, question->session->side->fd)) {
 		question->session = question->session->next;
 		question->begun = 0;
 		question->position = 0;

@@ -21,6 +21,7 @@
 
 #define STATS_SLICE 256U /* records read at a time */
 #define STATS_RECORDS_MAX 262144U /* records of one snapshot at the most */
+#define STATS_QUESTIONS_MAX 8U /* of one user at a time: the others wait for them */
 
 struct apps;
 

@@ -16,6 +16,7 @@
  * @sessions: open ones; the entry lives while there is one, or a @foreign descriptor
  * @connections: ends offered or paired
  * @memory: virtual bytes of their segments
+ * @questions: snapshots asked for and not answered yet
  * @foreign: descriptors that are no sockets, passed by the user and still being closed
  */
 struct user {
@@ -23,6 +24,7 @@ struct user {
 	uint64_t sessions;
 	uint64_t connections;
 	uint64_t memory;
+	uint32_t questions;
 	_Atomic uint32_t foreign;
 	UT_hash_handle hh;
 };

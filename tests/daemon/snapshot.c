@@ -170,6 +170,48 @@ static void totals_outlive_the_session(void **state)
 	client_close(&command);
 }
 
+/* Processes that were forked share a side segment: it is counted once, and lives with the last. */
+static void a_shared_side_segment_is_counted_once(void **state)
+{
+	struct client parent, child, command;
+	const struct snapshot_connection *found;
+	const struct snapshot_totals *before, *now;
+	union message message;
+	uint32_t count;
+	uint64_t mail;
+	int round;
+
+	(void)state;
+	client_open_command(&command, &daemon_);
+	before = ask(&command, QUERY_TOTALS, &count);
+	client_open(&parent, &daemon_);
+	fill(record(&parent, 0), SIDE_TCP, 1);
+	record(&parent, 0)->pid = 12345;
+	usleep(20000); /* mail is counted after it was sent */
+	mail = parent.side->inbox;
+	client_connect(&child, &daemon_);
+	message_init(&message, MESSAGE_HELLO);
+	message.hello.role = ROLE_SHIM;
+	client_send(&child, &message, &parent.side_fd, 1);
+	expect(&child, MESSAGE_WELCOME, &message);
+	usleep(20000);
+	assert_int_equal(parent.side->inbox, mail + 1);
+	for (round = 0; round < 3; round++) {
+		found = ask(&command, QUERY_CONNECTIONS, &count);
+		assert_int_equal(count, round < 2 ? 1 : 0);
+		if (count)
+			assert_int_equal(found[0].pid, 12345);
+		now = ask(&command, QUERY_TOTALS, &count);
+		assert_int_equal(now->connections - before->connections, 1);
+		if (round == 0)
+			client_close(&parent);
+		if (round == 1)
+			client_close(&child);
+		usleep(50000);
+	}
+	client_close(&command);
+}
+
 static void totals_count_hand_overs(void **state)
 {
 	const struct snapshot_totals *before, *now;
@@ -359,6 +401,7 @@ int main(int argc, char **argv)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(connections_are_what_the_shim_wrote),
 		cmocka_unit_test(totals_outlive_the_session),
+		cmocka_unit_test(a_shared_side_segment_is_counted_once),
 		cmocka_unit_test(totals_count_hand_overs),
 		cmocka_unit_test(other_users_connections_are_hidden),
 		cmocka_unit_test(a_user_has_so_many_connections),
