@@ -115,7 +115,8 @@ struct message_welcome {
  *
  * The daemon does not believe the addresses: the kernel must find the socket with this cookie at
  * them.  They are here because asking the socket itself (getsockname, getpeername, TCP_INFO) waits
- * for the socket's lock, which a client can hold for ever (send(2) of a page that never comes).
+ * for the socket's lock, which a client can hold for ever (send(2) of a page that never comes).  An
+ * offer without them (ports 0) is served for processes of the daemon's own user only.
  */
 struct message_offer {
 	struct message_header header;

@@ -214,6 +214,23 @@ static uint64_t descriptor_limit(void)
 	return getrlimit(RLIMIT_NOFILE, &limit) < 0 ? 1024 : limit.rlim_cur;
 }
 
+static int open_diag(struct sock_diag *diag)
+{
+	int error = sock_diag_open(diag);
+
+	if (error) {
+		log_say(LOG_ERR, "no NETLINK_SOCK_DIAG socket: %s", strerror(-error));
+		return error;
+	}
+	error = sock_diag_check(diag);
+	if (error)
+		log_say(LOG_WARNING,
+			"the kernel does not find a connection over loopback (%s): "
+			"it may lack INET_DIAG; nothing will move",
+			strerror(-error));
+	return 0;
+}
+
 int apps_open(struct apps *apps, struct loop *loop, struct config *config,
 	      const struct apps_options *options)
 {
@@ -235,7 +252,7 @@ int apps_open(struct apps *apps, struct loop *loop, struct config *config,
 	apps->disposer = disposer_open();
 	if (!apps->disposer)
 		return -ENOMEM;
-	error = sock_diag_open(&apps->diag);
+	error = open_diag(&apps->diag);
 	if (error)
 		return error;
 	error = loop_watch_add(loop, &apps->listener, EPOLLIN);

@@ -36,6 +36,7 @@ struct chunk {
  * @added: descriptors added by the loop, ever
  * @closed: descriptors closed by the thread, ever
  * @seen: @closed when the loop looked last; @seen_at: when that was
+ * @patience: milliseconds from then until the thread is poked
  * @stuck: was found stuck and has not been idle since
  */
 struct lane {
@@ -52,6 +53,7 @@ struct lane {
 	_Atomic uint64_t closed;
 	uint64_t seen;
 	int64_t seen_at;
+	int patience;
 	bool stuck;
 	const char *name;
 };
@@ -251,27 +253,28 @@ uint32_t disposer_backlog(const struct disposer *disposer)
 static int lane_watch(struct lane *lane, int64_t now)
 {
 	uint64_t closed;
-	int patience;
 
 	if (!lane_left(lane)) {
 		lane->stuck = false;
 		lane->seen = UINT64_MAX;
 		return -1;
 	}
+	if (!lane->started && lane_start(lane) < 0)
+		return DISPOSER_PATIENCE_MOST_MS;
 	closed = atomic_load_explicit(&lane->closed, memory_order_acquire);
-	patience = lane->stuck ? 1 : DISPOSER_PATIENCE_MS;
-	if (!lane->started)
-		return lane_start(lane) < 0 ? 1000 : patience;
 	if (closed != lane->seen) {
 		lane->seen = closed;
 		lane->seen_at = now;
-	} else if (now - lane->seen_at >= patience) {
-		lane->stuck = true;
-		patience = 1;
-		lane->seen_at = now;
+		lane->patience = lane->stuck ? 1 : DISPOSER_PATIENCE_MS;
+	} else if (now - lane->seen_at >= lane->patience) {
 		pthread_kill(lane->thread, SIGUSR1);
+		lane->seen_at = now;
+		lane->patience = lane->stuck ? 2 * lane->patience : 1;
+		if (lane->patience > DISPOSER_PATIENCE_MOST_MS)
+			lane->patience = DISPOSER_PATIENCE_MOST_MS;
+		lane->stuck = true;
 	}
-	return patience;
+	return lane->patience;
 }
 
 int disposer_watch(struct disposer *disposer, int64_t now)

@@ -19,7 +19,8 @@
  * Sockets block only until a signal is pending.  While a thread has something in hand the loop
  * looks every DISPOSER_PATIENCE_MS; if nothing was closed since, it sends SIGUSR1, whose handler
  * does nothing, and close() returns (the descriptor is gone all the same).  Having been stuck, the
- * thread is looked after every millisecond until its queue is empty.
+ * thread is given only a millisecond for each until its queue is empty, and twice as long after
+ * each signal that did not help.
  *
  * For DISPOSE_FOREIGN there is no remedy.  Each is counted against the user who passed it (@blame),
  * and a user with more than a few in that queue gets no new session.
@@ -31,6 +32,7 @@
 #include <stdint.h>
 
 #define DISPOSER_PATIENCE_MS 20
+#define DISPOSER_PATIENCE_MOST_MS 1024
 
 enum dispose_class { DISPOSE_QUICK = 0, DISPOSE_SOCKET, DISPOSE_FOREIGN, DISPOSE_CLASSES };
 

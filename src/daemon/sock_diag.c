@@ -125,3 +125,38 @@ int sock_diag_find_ends(struct sock_diag *diag, const struct side_address *local
 		return -errno;
 	return take_answers(diag, first, ends);
 }
+
+/* A connection to ourselves; fills in its addresses.  Returns 0 or -errno. */
+static int connect_loopback(int listener, int end, struct side_address addresses[2])
+{
+	union address_any address = {
+		.v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
+	socklen_t size = sizeof(address.v4);
+
+	if (bind(listener, &address.any, size) < 0 || listen(listener, 1) < 0 ||
+	    getsockname(listener, &address.any, &size) < 0 || connect(end, &address.any, size) < 0)
+		return -errno;
+	address_from(&address, &addresses[1]);
+	if (getsockname(end, &address.any, &size) < 0)
+		return -errno;
+	address_from(&address, &addresses[0]);
+	return 0;
+}
+
+int sock_diag_check(struct sock_diag *diag)
+{
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int end = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct side_address addresses[2];
+	struct sock_diag_found ends[2];
+	int result;
+
+	result = listener < 0 || end < 0 ? -errno : connect_loopback(listener, end, addresses);
+	if (!result)
+		result = sock_diag_find_ends(diag, &addresses[0], &addresses[1], 0, ends);
+	if (!result && (!ends[0].cookie || !ends[1].cookie))
+		result = -ENOENT;
+	close(end);
+	close(listener);
+	return result;
+}

@@ -49,4 +49,14 @@ int sock_diag_find_ends(struct sock_diag *diag, const struct side_address *local
 			const struct side_address *peer, uint32_t interface,
 			struct sock_diag_found ends[2]);
 
+/**
+ * sock_diag_check - does the kernel answer truly?
+ *
+ * Makes a connection over loopback and looks it up.  A kernel without INET_DIAG answers as if there
+ * were no such sockets.
+ *
+ * Return: 0, -ENOENT if it was not found, or the -errno of a call that failed.
+ */
+int sock_diag_check(struct sock_diag *diag);
+
 #endif
