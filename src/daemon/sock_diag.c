@@ -10,6 +10,7 @@
 #include <stdalign.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "daemon/address.h"
@@ -146,11 +147,13 @@ static int connect_loopback(int listener, int end, struct side_address addresses
 int sock_diag_check(struct sock_diag *diag)
 {
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int end = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int end = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct side_address addresses[2];
 	struct sock_diag_found ends[2];
+	struct timeval second = {.tv_sec = 1};
 	int result;
 
+	setsockopt(end, SOL_SOCKET, SO_SNDTIMEO, &second, sizeof(second)); /* for connect() */
 	result = listener < 0 || end < 0 ? -errno : connect_loopback(listener, end, addresses);
 	if (!result)
 		result = sock_diag_find_ends(diag, &addresses[0], &addresses[1], 0, ends);
