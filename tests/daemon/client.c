@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "client.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -398,4 +399,37 @@ void must_serve(const struct daemon_under_test *daemon)
 	close(tcp[1]);
 	client_close(&a);
 	client_close(&b);
+}
+
+void must_serve_at_once(const struct daemon_under_test *daemon)
+{
+	int64_t begin = milliseconds();
+
+	must_serve(daemon);
+	assert_true(milliseconds() - begin < SERVED_WITHIN_MS);
+}
+
+unsigned int daemon_descriptors(const struct daemon_under_test *daemon)
+{
+	unsigned int count = 0;
+	struct dirent *entry;
+	char path[64];
+	DIR *directory;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)daemon->pid);
+	directory = opendir(path);
+	assert_non_null(directory);
+	while ((entry = readdir(directory)))
+		count += entry->d_name[0] != '.';
+	closedir(directory);
+	return count;
+}
+
+void must_let_go(const struct daemon_under_test *daemon, unsigned int most)
+{
+	int64_t end = milliseconds() + 10000;
+
+	while (daemon_descriptors(daemon) > most && milliseconds() < end)
+		usleep(10000);
+	assert_in_range(daemon_descriptors(daemon), 0, most);
 }

@@ -109,6 +109,14 @@ void end_close(struct end *end);
 /* must_serve - a fresh pair of clients is paired within PATIENCE_MS: the daemon is well */
 void must_serve(const struct daemon_under_test *daemon);
 
+/* must_serve_at_once - within SERVED_WITHIN_MS, that is, while somebody else misbehaves */
+#define SERVED_WITHIN_MS 250
+void must_serve_at_once(const struct daemon_under_test *daemon);
+
+/* daemon_descriptors - how many it has open; must_let_go - waits until it has @most */
+unsigned int daemon_descriptors(const struct daemon_under_test *daemon);
+void must_let_go(const struct daemon_under_test *daemon, unsigned int most);
+
 /* tcp_pair - two ends of a connection over loopback; @family of each end, AF_INET6 mapped if mixed */
 void tcp_pair(int ends[2], int client_family, int server_family);
 
