@@ -6,6 +6,7 @@
  * Otherwise stream_receive() or stream_send().
  */
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -73,11 +74,23 @@ EXPORT ssize_t read(int fd, void *buffer, size_t size)
 {
 	const struct iovec vector = {.iov_base = buffer, .iov_len = size};
 
+	libc_ready();
+	if (size == 0) /* nothing, at once: unlike recv() */
+		return libc.read(fd, buffer, size);
 	RECEIVE(libc.read(fd, buffer, size), &vector, 1, 0);
+}
+
+/* What the kernel refuses without looking at the socket. */
+static bool is_odd_vector(const struct iovec *vector, int count)
+{
+	return !vector || count < 0 || count > IOV_MAX;
 }
 
 EXPORT ssize_t readv(int fd, const struct iovec *vector, int count)
 {
+	libc_ready();
+	if (is_odd_vector(vector, count))
+		return libc.readv(fd, vector, count);
 	RECEIVE(libc.readv(fd, vector, count), vector, count, 0);
 }
 
@@ -90,6 +103,9 @@ EXPORT ssize_t write(int fd, const void *buffer, size_t size)
 
 EXPORT ssize_t writev(int fd, const struct iovec *vector, int count)
 {
+	libc_ready();
+	if (is_odd_vector(vector, count))
+		return libc.writev(fd, vector, count);
 	SEND(libc.writev(fd, vector, count), vector, count, 0);
 }
 
@@ -158,6 +174,28 @@ EXPORT ssize_t recv(int fd, void *buffer, size_t size, int flags)
 	RECEIVE(libc.recv(fd, buffer, size, flags), &vector, 1, flags);
 }
 
+static ssize_t receive_from(int fd, const struct iovec *vector, int flags, struct sockaddr *address,
+			    socklen_t *length)
+{
+	struct connection *connection = connection_get(fd);
+	ssize_t result;
+
+	if (!connection)
+		return libc.recvfrom(fd, vector->iov_base, vector->iov_len, flags, address, length);
+	if (stream_kernel_begin(connection, DIRECTION_RECEIVE)) {
+		result = libc.recvfrom(fd, vector->iov_base, vector->iov_len, flags, address,
+				       length);
+		stream_kernel_end(connection, fd, DIRECTION_RECEIVE,
+				  flags & (MSG_PEEK | MSG_ERRQUEUE) ? 0 : result);
+	} else {
+		result = to_errno(stream_receive(connection, fd, vector, 1, flags));
+		if (result >= 0 && address && length)
+			*length = 0; /* TCP names no sender */
+	}
+	connection_put(connection);
+	return result;
+}
+
 EXPORT ssize_t recvfrom(int fd, void *buffer, size_t size, int flags, struct sockaddr *address,
 			socklen_t *length)
 {
@@ -167,7 +205,7 @@ EXPORT ssize_t recvfrom(int fd, void *buffer, size_t size, int flags, struct soc
 	pin_out_of_band(fd, flags);
 	if (waits_for_all(fd, flags))
 		return receive_all(fd, &vector, flags);
-	RECEIVE(libc.recvfrom(fd, buffer, size, flags, address, length), &vector, 1, flags);
+	return receive_from(fd, &vector, flags, address, length);
 }
 
 EXPORT ssize_t send(int fd, const void *buffer, size_t size, int flags)
@@ -266,8 +304,6 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int fl
 		if (n < 0)
 			break;
 		messages[i].msg_len = (unsigned int)n;
-		if (n == 0)
-			return (int)i + 1;
 	}
 	return i || !count ? (int)i : -1;
 }

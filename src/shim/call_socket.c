@@ -129,6 +129,17 @@ EXPORT int accept4(int fd, struct sockaddr *address, socklen_t *length, int flag
 	return result;
 }
 
+/* Threads of ours that sleep on a bell find its end there, and look. */
+static void wake_own(struct connection *connection, int how)
+{
+	if (how != SHUT_WR) {
+		atomic_fetch_or(&connection->ended, ENDED_LOOK | ENDED_BY_US);
+		(void)libc.shutdown(connection->data_bell, SHUT_RD);
+	}
+	if (how != SHUT_RD)
+		(void)libc.shutdown(connection->space_bell, SHUT_RD);
+}
+
 EXPORT int shutdown(int fd, int how)
 {
 	struct connection *connection;
@@ -140,11 +151,8 @@ EXPORT int shutdown(int fd, int how)
 	if (connection && is_attached(connection) && (how == SHUT_WR || how == SHUT_RDWR))
 		stream_shut(connection);
 	result = libc.shutdown(fd, how);
-	if (connection && is_attached(connection) && how != SHUT_WR) {
-		/* Readers of ours that sleep on the bell find the end there, and look. */
-		(void)libc.shutdown(connection->data_bell, SHUT_RD);
-		atomic_fetch_or(&connection->ended, ENDED_LOOK);
-	}
+	if (connection && is_attached(connection) && result == 0)
+		wake_own(connection, how);
 	if (connection)
 		connection_put(connection);
 	return result;

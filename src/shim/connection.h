@@ -51,6 +51,7 @@ enum way { DIRECTION_SEND = 0, DIRECTION_RECEIVE = 1, DIRECTION_NONE = 2 };
 #define ENDED_RESET (1U << 4)   /* a reset was seen while the ring still had data: it is due after that */
 #define ENDED_KILLED (1U << 5)  /* it died with our data unread, and we said so */
 #define ENDED_HANGUP (1U << 6)  /* the kernel reports POLLHUP or POLLERR */
+#define ENDED_BY_US (1U << 8)   /* this end shut its reading down */
 #define ENDED_LOOK (1U << 7)    /* TCP has something to read although the direction has moved */
 
 struct watch; /* a registration in an epoll (epoll.h) */

@@ -38,20 +38,21 @@ static bool is_edge(struct watch *watch, uint32_t bits, uint64_t produced)
 {
 	const struct connection *connection = watch->connection;
 	const short ends = (short)(bits & (EPOLLRDHUP | ALWAYS_BITS));
-	bool edge = watch->fresh || (ends & ~watch->seen_ends) ||
-		    ((bits & EPOLLIN) && produced != watch->seen_produced) ||
-		    ((bits & EPOLLOUT) && connection->times_full != watch->seen_full);
+	bool edge = bits && (watch->fresh || (ends & ~watch->seen_ends) ||
+			     ((bits & EPOLLIN) && produced != watch->seen_produced) ||
+			     ((bits & EPOLLOUT) && connection->times_full != watch->seen_full));
 
-	if (edge) {
+	if (edge || watch->fresh) {
 		watch->seen_produced = produced;
 		watch->seen_ends = ends;
-		if (bits & EPOLLOUT)
-			watch->seen_full = connection->times_full;
+		/* No room yet: room will be an edge. */
+		watch->seen_full = connection->times_full - !(bits & EPOLLOUT);
 	}
+	watch->fresh = false;
 	return edge;
 }
 
-/* The events to report for a watch now; 0 for none. */
+/* The events to report for a watch now; 0 for none.  Leaves nothing that watch_glance() sees. */
 static uint32_t watch_evaluate(struct watch *watch)
 {
 	struct connection *connection = watch->connection;
@@ -63,10 +64,10 @@ static uint32_t watch_evaluate(struct watch *watch)
 		return 0;
 	bits = (uint32_t)(uint16_t)readiness(connection, watch->fd, false);
 	bits &= watch->events | ALWAYS_BITS;
-	if (!bits || ((watch->events & EPOLLET) && !is_edge(watch, bits, produced)))
-		return 0;
+	if (watch->events & EPOLLET)
+		bits = is_edge(watch, bits, produced) ? bits : 0;
 	watch->fresh = false;
-	if (watch->events & EPOLLONESHOT)
+	if (bits && (watch->events & EPOLLONESHOT))
 		watch->disabled = true;
 	return bits;
 }

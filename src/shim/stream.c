@@ -12,6 +12,12 @@
 
 #define IOV_SOME 16 /* vectors passed to the kernel at once: a stream may be cut anywhere */
 
+/* What the steps of one call share. */
+struct call {
+	uint64_t deadline; /* see stream_wait() */
+	bool partial;      /* bytes were transferred already: a signal ends the call */
+};
+
 /* A place in a list of vectors. */
 struct place {
 	const struct iovec *iov;
@@ -187,6 +193,7 @@ static ssize_t ask_tcp(struct connection *connection, int fd, const struct place
 	if (atomic_fetch_and(&connection->ended, ~ENDED_RESET) & ENDED_RESET)
 		return -ECONNRESET;
 	if (n == 0 && !(marks & (MARK_SHUT | MARK_CLOSED)) && send_has_moved(connection) &&
+	    !has_ended(connection, ENDED_BY_US) &&
 	    ring_unread(&connection->send) &&
 	    !(atomic_fetch_or(&connection->ended, ENDED_KILLED) & ENDED_KILLED))
 		return -ECONNRESET; /* killed with our data unread */
@@ -194,7 +201,7 @@ static ssize_t ask_tcp(struct connection *connection, int fd, const struct place
 }
 
 static ssize_t receive_ring(struct connection *connection, int fd, const struct place *place,
-			    size_t want, int flags, uint64_t *deadline)
+			    size_t want, int flags, struct call *call)
 {
 	for (;;) {
 		ssize_t n = ring_take(connection, *place, want, flags);
@@ -222,7 +229,7 @@ static ssize_t receive_ring(struct connection *connection, int fd, const struct 
 				return n;
 			continue;
 		}
-		n = stream_wait(connection, fd, DIRECTION_RECEIVE, deadline);
+		n = stream_wait(connection, fd, DIRECTION_RECEIVE, &call->deadline, !call->partial);
 		if (n < 0)
 			return n;
 		if (ring_available(&connection->receive) == 0) {
@@ -234,7 +241,7 @@ static ssize_t receive_ring(struct connection *connection, int fd, const struct 
 }
 
 static ssize_t receive_some(struct connection *connection, int fd, const struct place *place,
-			    size_t want, int flags, uint64_t *deadline)
+			    size_t want, int flags, struct call *call)
 {
 	ssize_t n;
 
@@ -246,11 +253,11 @@ static ssize_t receive_some(struct connection *connection, int fd, const struct 
 			break;
 		if (n == -EAGAIN || stream_is_nonblocking(connection, flags))
 			return -EAGAIN;
-		n = stream_wait(connection, fd, DIRECTION_RECEIVE, deadline);
+		n = stream_wait(connection, fd, DIRECTION_RECEIVE, &call->deadline, !call->partial);
 		if (n < 0)
 			return n;
 	}
-	return receive_ring(connection, fd, place, want, flags, deadline);
+	return receive_ring(connection, fd, place, want, flags, call);
 }
 
 ssize_t stream_receive(struct connection *connection, int fd, const struct iovec *iov, int count,
@@ -258,7 +265,7 @@ ssize_t stream_receive(struct connection *connection, int fd, const struct iovec
 {
 	struct place place = {.iov = iov, .count = count};
 	size_t total = total_of(iov, count), done = 0;
-	uint64_t deadline = 0;
+	struct call call = {0};
 	ssize_t n = 0;
 
 	if (flags & (MSG_OOB | MSG_ERRQUEUE))
@@ -271,10 +278,11 @@ ssize_t stream_receive(struct connection *connection, int fd, const struct iovec
 
 		n = receive_some(connection, fd, &place, total - done,
 				 done && !(flags & MSG_WAITALL) ? flags | MSG_DONTWAIT : flags,
-				 &deadline);
+				 &call);
 		if (n <= 0)
 			break;
 		done += (size_t)n;
+		call.partial = true;
 		place_advance(&place, (size_t)n);
 		if (in_ring)
 			atomic_fetch_add_explicit(&connection->side->receive.calls, 1,
@@ -396,17 +404,17 @@ static ssize_t ring_put(struct connection *connection, struct place place, size_
 }
 
 /* A full ring: wait, or say so.  0: try again. */
-static ssize_t wait_for_room(struct connection *connection, int fd, int flags, uint64_t *deadline)
+static ssize_t wait_for_room(struct connection *connection, int fd, int flags, struct call *call)
 {
 	if (stream_is_nonblocking(connection, flags)) {
 		atomic_fetch_add(&connection->times_full, 1);
 		return -EAGAIN;
 	}
-	return stream_wait(connection, fd, DIRECTION_SEND, deadline);
+	return stream_wait(connection, fd, DIRECTION_SEND, &call->deadline, !call->partial);
 }
 
 static ssize_t send_some(struct connection *connection, int fd, const struct place *place,
-			 size_t want, int flags, uint64_t *deadline)
+			 size_t want, int flags, struct call *call)
 {
 	ssize_t n;
 
@@ -425,7 +433,7 @@ static ssize_t send_some(struct connection *connection, int fd, const struct pla
 		}
 		if (n != 0)
 			return n;
-		n = wait_for_room(connection, fd, flags, deadline);
+		n = wait_for_room(connection, fd, flags, call);
 		if (n < 0)
 			return n;
 	}
@@ -436,7 +444,7 @@ ssize_t stream_send(struct connection *connection, int fd, const struct iovec *i
 {
 	struct place place = {.iov = iov, .count = count};
 	size_t total = total_of(iov, count), done = 0;
-	uint64_t deadline = 0;
+	struct call call = {0};
 	ssize_t n = 0;
 
 	if (total == 0)
@@ -447,10 +455,11 @@ ssize_t stream_send(struct connection *connection, int fd, const struct iovec *i
 		bool in_ring = send_has_moved(connection);
 
 		n = send_some(connection, fd, &place, total - done,
-			      done ? flags | MSG_NOSIGNAL : flags, &deadline);
+			      done ? flags | MSG_NOSIGNAL : flags, &call);
 		if (n <= 0)
 			break;
 		done += (size_t)n;
+		call.partial = true;
 		place_advance(&place, (size_t)n);
 		if (in_ring && done == total)
 			atomic_fetch_add_explicit(&connection->side->send.calls, 1,
@@ -528,7 +537,7 @@ static ssize_t fill_by_copy(struct connection *connection, int fd, size_t most, 
 ssize_t stream_fill(struct connection *connection, int fd, size_t total, int flags,
 		    ssize_t (*fill)(void *context, void *to, size_t n), void *context)
 {
-	uint64_t deadline = 0;
+	struct call call = {0};
 	size_t done = 0;
 	bool end = false;
 	ssize_t n = 0;
@@ -543,7 +552,7 @@ ssize_t stream_fill(struct connection *connection, int fd, size_t total, int fla
 		if (n == 0 && in_ring && !end) {
 			if (done && stream_is_nonblocking(connection, flags))
 				break;
-			n = wait_for_room(connection, fd, flags, &deadline);
+			n = wait_for_room(connection, fd, flags, &call);
 			if (n == 0)
 				continue;
 		}

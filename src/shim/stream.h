@@ -108,9 +108,11 @@ static inline bool stream_is_nonblocking(const struct connection *connection, in
 /**
  * stream_wait - wait until the ring of @way may have changed
  * @deadline: 0 at first; filled from SO_RCVTIMEO or SO_SNDTIMEO when it is set
+ * @restart: a signal handler with SA_RESTART does not end the wait (nothing was transferred yet)
  *
  * Return: 0 to look again, -EAGAIN (time-out, or the descriptor turned non-blocking), -EINTR.
  */
-int stream_wait(struct connection *connection, int fd, enum way way, uint64_t *deadline);
+int stream_wait(struct connection *connection, int fd, enum way way, uint64_t *deadline,
+		bool restart);
 
 #endif

@@ -83,7 +83,8 @@ static int sleep_in_poll(struct connection *connection, int fd, enum way way, ui
 	return 0;
 }
 
-static int sleep_on_bell(struct connection *connection, int fd, enum way way, uint64_t deadline)
+static int sleep_on_bell(struct connection *connection, int fd, enum way way, uint64_t deadline,
+			 bool restart)
 {
 	enum bell bell = way == DIRECTION_SEND ? BELL_SPACE : BELL_DATA;
 	const unsigned int dead = bell == BELL_DATA ? ENDED_DATA_BELL : ENDED_SPACE_BELL;
@@ -91,7 +92,7 @@ static int sleep_on_bell(struct connection *connection, int fd, enum way way, ui
 	ssize_t n;
 
 	/* In TCP's part of the stream only the kernel knows: watch both. */
-	if (deadline != NO_DEADLINE || has_ended(connection, dead) ||
+	if (!restart || deadline != NO_DEADLINE || has_ended(connection, dead) ||
 	    (way == DIRECTION_RECEIVE && !receive_has_moved(connection)))
 		return sleep_in_poll(connection, fd, way, deadline, has_ended(connection, dead));
 	n = libc.recv(bell_fd(connection, bell), &byte, 1, MSG_PEEK);
@@ -106,7 +107,8 @@ static int sleep_on_bell(struct connection *connection, int fd, enum way way, ui
 	return 0;
 }
 
-int stream_wait(struct connection *connection, int fd, enum way way, uint64_t *deadline)
+int stream_wait(struct connection *connection, int fd, enum way way, uint64_t *deadline,
+		bool restart)
 {
 	struct wait_habit *habit = &connection->habits[way];
 	struct wait wait;
@@ -131,7 +133,7 @@ int stream_wait(struct connection *connection, int fd, enum way way, uint64_t *d
 	if (may_go_on(connection, way))
 		return 0;
 	start = now_ns();
-	error = sleep_on_bell(connection, fd, way, *deadline);
+	error = sleep_on_bell(connection, fd, way, *deadline, restart);
 	wait_slept(habit, now_ns() - start);
 	return error;
 }
