@@ -49,7 +49,7 @@ running_connections_go_on_without_a_daemon() {
 	really_moved steady_connections_moved 20 0
 	daemon_kill
 	check new_connections_without_a_daemon_are_tcp \
-		smcu_run --socket "$SMCU_SOCKET" "$programs/streams" run --count=50 --time=30
+		preloaded "$programs/streams" run --count=50 --time=30
 	if wait "$pid"; then
 		ok running_connections_go_on_without_a_daemon
 	else
@@ -63,8 +63,7 @@ moved_at_least() { [ "$(statistic moved)" -ge "$1" ]; }
 # One process lives through all of it: no daemon, a first one, none, a second one.
 a_process_finds_the_new_daemon() {
 	rm -f "$SMCU_SOCKET"
-	start lasting env LD_PRELOAD="$SMCU_BUILD/libsmcu-preload.so" \
-		"$programs/steady" --connections=4 --seconds=12 --lifetime=1
+	start lasting preloaded "$programs/steady" --connections=4 --seconds=12 --lifetime=1
 	sleep 2
 	daemon_start
 	wait_until 10 moved_at_least 2

@@ -82,6 +82,8 @@ daemon_kill() {
 }
 
 smcu_run() { "$SMCU" run "$@"; }
+# The same without the command, which would start a daemon if there is none.
+preloaded() { LD_PRELOAD=$SMCU_BUILD/libsmcu-preload.so "$@"; }
 
 # start NAME COMMAND...: in the background, output in $scratch/NAME.log, its number in $pid
 start() {

@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 
 plain() { "$@"; }
-without_daemon() { SMCU_SOCKET=$scratch/nobody LD_PRELOAD=$SMCU_BUILD/libsmcu-preload.so "$@"; }
+without_daemon() { SMCU_SOCKET=$scratch/nobody preloaded "$@"; }
 
 # pair NAME HOW_SERVER HOW_CLIENT
 pair() {
