@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ring/lock.h"
@@ -41,6 +42,21 @@ static ssize_t finish(ssize_t result)
 	return -1;
 }
 
+/* What the kernel would say of the source; 0 when it can be read. */
+static int check_source(int from, const off_t *offset)
+{
+	int status = libc.fcntl(from, F_GETFL);
+	struct stat what;
+
+	if (status < 0 || (status & O_ACCMODE) == O_WRONLY || fstat(from, &what) < 0)
+		return -EBADF;
+	if (offset && (S_ISFIFO(what.st_mode) || S_ISSOCK(what.st_mode)))
+		return -ESPIPE;
+	if (!S_ISREG(what.st_mode) && !S_ISBLK(what.st_mode))
+		return -EINVAL;
+	return offset && *offset < 0 ? -EINVAL : 0;
+}
+
 EXPORT ssize_t sendfile64(int fd, int from, off64_t *offset, size_t size)
 {
 	struct connection *connection;
@@ -56,7 +72,10 @@ EXPORT ssize_t sendfile64(int fd, int from, off64_t *offset, size_t size)
 	} else {
 		struct file_source source = {.fd = from, .offset = offset};
 
-		result = finish(stream_fill(connection, fd, size, 0, read_file, &source));
+		result = check_source(from, offset);
+		if (result == 0 && size)
+			result = stream_fill(connection, fd, size, 0, read_file, &source);
+		result = finish(result);
 	}
 	connection_put(connection);
 	return result;

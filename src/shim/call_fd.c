@@ -253,22 +253,38 @@ EXPORT void closefrom(int first)
 	(void)close_range(first < 0 ? 0 : (unsigned int)first, ~0U, 0);
 }
 
-/* Standard I/O reads and writes inside libc, where we cannot see it. */
-static void pin_for_stdio(int fd)
+/*
+ * Standard I/O reads and writes inside libc, where we cannot see it: a stream on one of our sockets
+ * gets functions that come back to us.
+ */
+static ssize_t stdio_read(void *cookie, char *buffer, size_t size)
 {
-	struct connection *connection = connection_get(fd);
+	return read((int)(intptr_t)cookie, buffer, size);
+}
 
-	if (!connection)
-		return;
-	connection_pin(connection, REASON_STDIO);
-	connection_put(connection);
+static ssize_t stdio_write(void *cookie, const char *buffer, size_t size)
+{
+	return write((int)(intptr_t)cookie, buffer, size);
+}
+
+static int stdio_close(void *cookie)
+{
+	return close((int)(intptr_t)cookie);
 }
 
 EXPORT FILE *fdopen(int fd, const char *mode)
 {
+	const cookie_io_functions_t functions = {
+		.read = stdio_read, .write = stdio_write, .close = stdio_close};
+	FILE *file;
+
 	libc_ready();
-	pin_for_stdio(fd);
-	return libc.fdopen(fd, mode);
+	if (!fd_connection(fd))
+		return libc.fdopen(fd, mode);
+	file = fopencookie((void *)(intptr_t)fd, mode, functions);
+	if (file)
+		file->_fileno = fd; /* for fileno() */
+	return file;
 }
 
 EXPORT int vdprintf(int fd, const char *format, va_list arguments)

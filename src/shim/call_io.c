@@ -109,6 +109,18 @@ EXPORT ssize_t writev(int fd, const struct iovec *vector, int count)
 	SEND(libc.writev(fd, vector, count), vector, count, 0);
 }
 
+/* With some bytes there, a signal ends the wait for the rest even under SA_RESTART. */
+static int wait_interruptibly(struct connection *connection, int fd)
+{
+	struct pollfd look = {.fd = fd, .events = POLLIN};
+	int n;
+
+	atomic_fetch_add(&connection->pollers, 1);
+	n = is_attached(connection) ? 0 : libc.poll(&look, 1, -1);
+	atomic_fetch_sub(&connection->pollers, 1);
+	return n < 0 ? -1 : 0;
+}
+
 /* MSG_WAITALL on a connection that may yet move is many calls without it. */
 static ssize_t receive_all(int fd, const struct iovec *vector, int flags)
 {
@@ -122,11 +134,14 @@ static ssize_t receive_all(int fd, const struct iovec *vector, int flags)
 		rest.iov_len = vector->iov_len - done;
 		if (!stream_kernel_begin(connection, DIRECTION_RECEIVE)) {
 			n = stream_receive(connection, fd, &rest, 1, flags);
-		} else {
-			n = libc.recv(fd, rest.iov_base, rest.iov_len, flags & ~MSG_WAITALL);
-			n = n < 0 ? -errno : n;
-			stream_kernel_end(connection, fd, DIRECTION_RECEIVE, n);
+			done += n > 0 ? (size_t)n : 0;
+			break;
 		}
+		n = done ? wait_interruptibly(connection, fd) : 0;
+		if (n == 0)
+			n = libc.recv(fd, rest.iov_base, rest.iov_len, flags & ~MSG_WAITALL);
+		n = n < 0 ? -errno : n;
+		stream_kernel_end(connection, fd, DIRECTION_RECEIVE, n);
 		if (n <= 0)
 			break;
 		done += (size_t)n;

@@ -244,7 +244,7 @@ static void learn(struct polling *polling, uint64_t slept)
 
 static int poll_translated(struct polling *polling, uint64_t deadline, const sigset_t *mask)
 {
-	for (;;) {
+	for (bool vain = false;;) {
 		int ready = look_at_rings(polling, deadline == 0);
 		uint64_t start;
 		int n;
@@ -252,7 +252,9 @@ static int poll_translated(struct polling *polling, uint64_t deadline, const sig
 		ready += look_at_kernel(polling);
 		if (ready || deadline == 0)
 			return ready;
-		if (spin(polling))
+		/* A glance may err: not twice in a row. */
+		vain = !vain && spin(polling);
+		if (vain)
 			continue;
 		arm_all(polling);
 		ready = look_at_rings(polling, false);

@@ -18,6 +18,7 @@
 
 #define READ_BITS ((uint32_t)(EPOLLIN | EPOLLRDNORM | EPOLLRDHUP))
 #define ALWAYS_BITS ((uint32_t)(EPOLLHUP | EPOLLERR))
+#define END_BITS (EPOLLRDHUP | ALWAYS_BITS)
 #define NEVER UINT64_MAX
 
 static uint64_t now_ns(void)
@@ -33,46 +34,56 @@ static uint64_t produced_by_peer(const struct connection *connection)
 	return atomic_load_explicit(&peer_writer(connection)->produced, memory_order_acquire);
 }
 
-/* Is what is ready now an edge for an edge-triggered registration? */
-static bool is_edge(struct watch *watch, uint32_t bits, uint64_t produced)
+/*
+ * The bits of an edge-triggered registration that are an edge now; 0 for none.  As in the kernel,
+ * one edge reports all that is ready.
+ */
+static uint32_t edge_bits(const struct watch *watch, uint32_t all, uint64_t produced)
 {
 	const struct connection *connection = watch->connection;
-	const short ends = (short)(bits & (EPOLLRDHUP | ALWAYS_BITS));
-	bool edge = bits && (watch->fresh || (ends & ~watch->seen_ends) ||
-			     ((bits & EPOLLIN) && produced != watch->seen_produced) ||
-			     ((bits & EPOLLOUT) && connection->times_full != watch->seen_full));
+	const uint32_t bits = all & (watch->events | ALWAYS_BITS);
+	const bool ends = (short)(all & END_BITS) & ~watch->seen_ends;
+	const bool data = (bits & EPOLLIN) && produced != watch->seen_produced;
+	const bool room = (bits & EPOLLOUT) && connection->times_full != watch->seen_full;
 
-	if (edge || watch->fresh) {
-		watch->seen_produced = produced;
-		watch->seen_ends = ends;
-		/* No room yet: room will be an edge. */
-		watch->seen_full = connection->times_full - !(bits & EPOLLOUT);
-	}
-	watch->fresh = false;
-	return edge;
+	return watch->fresh || ends || data || room ? bits : 0;
 }
 
-/* The events to report for a watch now; 0 for none.  Leaves nothing that watch_glance() sees. */
+/* What watch_evaluate() would report. */
+static uint32_t watch_bits(const struct watch *watch, uint32_t *all, uint64_t *produced)
+{
+	/* Before readiness is computed: what comes in between is a new edge. */
+	*produced = produced_by_peer(watch->connection);
+	*all = 0;
+	if (watch->disabled)
+		return 0;
+	*all = (uint32_t)(uint16_t)readiness(watch->connection, watch->fd, false);
+	if (watch->events & EPOLLET)
+		return edge_bits(watch, *all, *produced);
+	return *all & (watch->events | ALWAYS_BITS);
+}
+
+/* The events to report for a watch now; 0 for none.  They count as seen from here on. */
 static uint32_t watch_evaluate(struct watch *watch)
 {
-	struct connection *connection = watch->connection;
-	/* Before readiness is computed: what comes in between is a new edge. */
-	uint64_t produced = produced_by_peer(connection);
-	uint32_t bits;
+	uint64_t produced;
+	uint32_t all, bits = watch_bits(watch, &all, &produced);
 
 	if (watch->disabled)
 		return 0;
-	bits = (uint32_t)(uint16_t)readiness(connection, watch->fd, false);
-	bits &= watch->events | ALWAYS_BITS;
-	if (watch->events & EPOLLET)
-		bits = is_edge(watch, bits, produced) ? bits : 0;
+	if (bits || watch->fresh) {
+		watch->seen_produced = produced;
+		watch->seen_ends = (short)(all & END_BITS);
+		/* Where there is no room yet, room will be an edge. */
+		watch->seen_full = watch->connection->times_full - !(all & EPOLLOUT);
+	}
 	watch->fresh = false;
 	if (bits && (watch->events & EPOLLONESHOT))
 		watch->disabled = true;
 	return bits;
 }
 
-/* Might watch_evaluate() report something?  Memory only. */
+/* Might watch_evaluate() report something?  Memory only; errs on the side of yes. */
 static bool watch_glance(const struct watch *watch)
 {
 	const struct connection *connection = watch->connection;
@@ -94,6 +105,8 @@ static bool watch_glance(const struct watch *watch)
 static void watch_arm(struct watch *watch)
 {
 	struct connection *connection = watch->connection;
+	uint64_t produced;
+	uint32_t all;
 
 	if (!watch->disabled) {
 		if (watch->events & READ_BITS)
@@ -101,7 +114,7 @@ static void watch_arm(struct watch *watch)
 		if ((watch->events & EPOLLOUT) && !ring_writable(&connection->send))
 			bell_arm(connection, BELL_SPACE);
 	}
-	if (!watch_glance(watch))
+	if (!watch_bits(watch, &all, &produced))
 		watch_cool(watch);
 }
 
@@ -314,7 +327,7 @@ int epoll_wait_for(struct poller *poller, int epoll, struct epoll_event *events,
 		   const struct timespec *timeout, const sigset_t *mask)
 {
 	uint64_t deadline = NEVER;
-	bool inner, last = false;
+	bool inner, last = false, vain = false;
 	int n;
 
 	if (timeout && (timeout->tv_sec || timeout->tv_nsec))
@@ -328,10 +341,12 @@ int epoll_wait_for(struct poller *poller, int epoll, struct epoll_event *events,
 			if (n > 0)
 				return n;
 			if (deadline) {
-				n = spin(poller, events, most);
+				/* A glance may err: not twice in a row. */
+				n = vain ? -1 : spin(poller, events, most);
 				if (n > 0)
 					return n;
-				if (n == 0 || !arm_all(poller))
+				vain = n == 0;
+				if (vain || !arm_all(poller))
 					continue;
 			}
 		}

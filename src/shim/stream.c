@@ -12,12 +12,6 @@
 
 #define IOV_SOME 16 /* vectors passed to the kernel at once: a stream may be cut anywhere */
 
-/* What the steps of one call share. */
-struct call {
-	uint64_t deadline; /* see stream_wait() */
-	bool partial;      /* bytes were transferred already: a signal ends the call */
-};
-
 /* A place in a list of vectors. */
 struct place {
 	const struct iovec *iov;
@@ -200,6 +194,12 @@ static ssize_t ask_tcp(struct connection *connection, int fd, const struct place
 	return n;
 }
 
+static bool peeks_for_all(const struct connection *connection, int flags)
+{
+	return (flags & (MSG_PEEK | MSG_WAITALL)) == (MSG_PEEK | MSG_WAITALL) &&
+	       !stream_is_nonblocking(connection, flags);
+}
+
 static ssize_t receive_ring(struct connection *connection, int fd, const struct place *place,
 			    size_t want, int flags, struct call *call)
 {
@@ -210,6 +210,12 @@ static ssize_t receive_ring(struct connection *connection, int fd, const struct 
 		if (n == -EPROTO || has_ended(connection, ENDED_BROKEN)) {
 			stream_break(connection, fd);
 			return -ECONNRESET;
+		}
+		if (n > 0 && peeks_for_all(connection, flags) && (size_t)n < want &&
+		    !(marks & (MARK_SHUT | MARK_CLOSED)) && !has_ended(connection, ENDED_TCP)) {
+			call->beyond = (size_t)n;
+			if (stream_wait(connection, fd, DIRECTION_RECEIVE, call) == 0)
+				continue;
 		}
 		if (n != 0)
 			return n;
@@ -229,7 +235,7 @@ static ssize_t receive_ring(struct connection *connection, int fd, const struct 
 				return n;
 			continue;
 		}
-		n = stream_wait(connection, fd, DIRECTION_RECEIVE, &call->deadline, !call->partial);
+		n = stream_wait(connection, fd, DIRECTION_RECEIVE, call);
 		if (n < 0)
 			return n;
 		if (ring_available(&connection->receive) == 0) {
@@ -253,7 +259,7 @@ static ssize_t receive_some(struct connection *connection, int fd, const struct 
 			break;
 		if (n == -EAGAIN || stream_is_nonblocking(connection, flags))
 			return -EAGAIN;
-		n = stream_wait(connection, fd, DIRECTION_RECEIVE, &call->deadline, !call->partial);
+		n = stream_wait(connection, fd, DIRECTION_RECEIVE, call);
 		if (n < 0)
 			return n;
 	}
@@ -410,7 +416,7 @@ static ssize_t wait_for_room(struct connection *connection, int fd, int flags, s
 		atomic_fetch_add(&connection->times_full, 1);
 		return -EAGAIN;
 	}
-	return stream_wait(connection, fd, DIRECTION_SEND, &call->deadline, !call->partial);
+	return stream_wait(connection, fd, DIRECTION_SEND, call);
 }
 
 static ssize_t send_some(struct connection *connection, int fd, const struct place *place,

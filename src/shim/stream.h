@@ -106,13 +106,22 @@ static inline bool stream_is_nonblocking(const struct connection *connection, in
 }
 
 /**
+ * struct call - what the steps of one blocking call share; zero at first
+ * @deadline: filled from SO_RCVTIMEO or SO_SNDTIMEO at the first wait
+ * @beyond: receiving: only more readable bytes than that are worth waking for
+ * @partial: bytes were transferred already: a signal ends the call, SA_RESTART or not
+ */
+struct call {
+	uint64_t deadline;
+	size_t beyond;
+	bool partial;
+};
+
+/**
  * stream_wait - wait until the ring of @way may have changed
- * @deadline: 0 at first; filled from SO_RCVTIMEO or SO_SNDTIMEO when it is set
- * @restart: a signal handler with SA_RESTART does not end the wait (nothing was transferred yet)
  *
  * Return: 0 to look again, -EAGAIN (time-out, or the descriptor turned non-blocking), -EINTR.
  */
-int stream_wait(struct connection *connection, int fd, enum way way, uint64_t *deadline,
-		bool restart);
+int stream_wait(struct connection *connection, int fd, enum way way, struct call *call);
 
 #endif

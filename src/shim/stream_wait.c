@@ -25,19 +25,41 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
 }
 
-/* Whether there is something for a caller in direction @way to do. */
-static bool may_go_on(struct connection *connection, enum way way)
+/* A sender whose peer no longer reads is the kernel's business. */
+static bool sender_may_go_on(struct connection *connection)
 {
-	const struct segment_writer *theirs = peer_writer(connection);
-	unsigned int marks = atomic_load_explicit(&theirs->marks, memory_order_relaxed);
+	unsigned int theirs = atomic_load_explicit(&peer_writer(connection)->marks,
+						   memory_order_relaxed);
+	unsigned int ours = atomic_load_explicit(&our_writer(connection)->marks,
+						 memory_order_relaxed);
 
-	if (has_ended(connection, ENDED_TCP | ENDED_BROKEN | ENDED_RESET) || (marks & MARK_CLOSED))
+	if (ring_writable(&connection->send) || (theirs & MARK_CLOSED) || (ours & MARK_SHUT))
 		return true;
-	if (way == DIRECTION_SEND)
-		return ring_writable(&connection->send);
+	if (has_ended(connection, ENDED_HANGUP | ENDED_BROKEN))
+		return true;
+	/* A FIN with the mark is a half close. */
+	return (theirs & MARK_SHUT) ? has_ended(connection, ENDED_DATA_BELL | ENDED_SPACE_BELL)
+				    : has_ended(connection, ENDED_TCP);
+}
+
+static bool receiver_may_go_on(struct connection *connection, size_t beyond)
+{
+	unsigned int theirs = atomic_load_explicit(&peer_writer(connection)->marks,
+						   memory_order_relaxed);
+
+	if (has_ended(connection, ENDED_TCP | ENDED_BROKEN | ENDED_RESET | ENDED_BY_US))
+		return true;
 	if (!receive_has_moved(connection))
 		return move_receive(connection);
-	return ring_available(&connection->receive) || (marks & MARK_SHUT);
+	return ring_available(&connection->receive) > beyond ||
+	       (theirs & (MARK_SHUT | MARK_CLOSED));
+}
+
+/* Whether there is something for a caller in direction @way to do. */
+static bool may_go_on(struct connection *connection, enum way way, const struct call *call)
+{
+	return way == DIRECTION_SEND ? sender_may_go_on(connection)
+				     : receiver_may_go_on(connection, call->beyond);
 }
 
 static uint64_t deadline_of(int fd, enum way way)
@@ -83,8 +105,8 @@ static int sleep_in_poll(struct connection *connection, int fd, enum way way, ui
 	return 0;
 }
 
-static int sleep_on_bell(struct connection *connection, int fd, enum way way, uint64_t deadline,
-			 bool restart)
+static int sleep_on_bell(struct connection *connection, int fd, enum way way,
+			 const struct call *call)
 {
 	enum bell bell = way == DIRECTION_SEND ? BELL_SPACE : BELL_DATA;
 	const unsigned int dead = bell == BELL_DATA ? ENDED_DATA_BELL : ENDED_SPACE_BELL;
@@ -92,9 +114,10 @@ static int sleep_on_bell(struct connection *connection, int fd, enum way way, ui
 	ssize_t n;
 
 	/* In TCP's part of the stream only the kernel knows: watch both. */
-	if (!restart || deadline != NO_DEADLINE || has_ended(connection, dead) ||
+	if (call->partial || call->deadline != NO_DEADLINE || has_ended(connection, dead) ||
 	    (way == DIRECTION_RECEIVE && !receive_has_moved(connection)))
-		return sleep_in_poll(connection, fd, way, deadline, has_ended(connection, dead));
+		return sleep_in_poll(connection, fd, way, call->deadline,
+				     has_ended(connection, dead));
 	n = libc.recv(bell_fd(connection, bell), &byte, 1, MSG_PEEK);
 	if (n > 0) {
 		bell_seen(connection, bell);
@@ -107,8 +130,7 @@ static int sleep_on_bell(struct connection *connection, int fd, enum way way, ui
 	return 0;
 }
 
-int stream_wait(struct connection *connection, int fd, enum way way, uint64_t *deadline,
-		bool restart)
+int stream_wait(struct connection *connection, int fd, enum way way, struct call *call)
 {
 	struct wait_habit *habit = &connection->habits[way];
 	struct wait wait;
@@ -117,7 +139,7 @@ int stream_wait(struct connection *connection, int fd, enum way way, uint64_t *d
 
 	wait_begin(&wait, habit, settings.wait_yields);
 	do {
-		if (may_go_on(connection, way)) {
+		if (may_go_on(connection, way, call)) {
 			wait_found(&wait);
 			return 0;
 		}
@@ -127,13 +149,13 @@ int stream_wait(struct connection *connection, int fd, enum way way, uint64_t *d
 		atomic_fetch_or(&connection->side->flags, SIDE_NONBLOCK);
 		return -EAGAIN;
 	}
-	if (*deadline == 0)
-		*deadline = deadline_of(fd, way);
+	if (call->deadline == 0)
+		call->deadline = deadline_of(fd, way);
 	bell_arm(connection, way == DIRECTION_SEND ? BELL_SPACE : BELL_DATA);
-	if (may_go_on(connection, way))
+	if (may_go_on(connection, way, call))
 		return 0;
 	start = now_ns();
-	error = sleep_on_bell(connection, fd, way, *deadline, restart);
+	error = sleep_on_bell(connection, fd, way, call);
 	wait_slept(habit, now_ns() - start);
 	return error;
 }
