@@ -53,24 +53,34 @@ static int connect_to(const char *path)
 	return fd;
 }
 
-static int connect_to_any(void)
+/*
+ * Where a daemon may listen.  Noted at the start: programs clear their environment (nginx) or write
+ * their title over it (redis).
+ */
+static char paths[3][sizeof(((struct sockaddr_un *)0)->sun_path)];
+
+void session_note_paths(void)
 {
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	const char *named = getenv("SMCU_SOCKET");
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
-	int fd;
 
-	if (named && *named)
-		return connect_to(named);
-	fd = connect_to("/run/smcu/smcud.sock");
-	if (fd < 0 && runtime && *runtime) {
-		snprintf(path, sizeof(path), "%s/smcu/smcud.sock", runtime);
-		fd = connect_to(path);
+	if (named && *named) {
+		snprintf(paths[0], sizeof(paths[0]), "%s", named);
+		return;
 	}
-	if (fd < 0) {
-		snprintf(path, sizeof(path), "/tmp/smcu-%u/smcud.sock", (unsigned int)geteuid());
-		fd = connect_to(path);
-	}
+	snprintf(paths[0], sizeof(paths[0]), "/run/smcu/smcud.sock");
+	if (runtime && *runtime)
+		snprintf(paths[1], sizeof(paths[1]), "%s/smcu/smcud.sock", runtime);
+	snprintf(paths[2], sizeof(paths[2]), "/tmp/smcu-%u/smcud.sock", (unsigned int)geteuid());
+}
+
+static int connect_to_any(void)
+{
+	int fd = -1;
+
+	for (unsigned int i = 0; fd < 0 && i < sizeof(paths) / sizeof(paths[0]); i++)
+		if (paths[i][0])
+			fd = connect_to(paths[i]);
 	return fd;
 }
 
@@ -139,6 +149,8 @@ int session_offer(struct connection *connection, int fd)
 		return -EAGAIN;
 	message_init(&offer, MESSAGE_OFFER);
 	offer.offer.id = connection_make_id(connection);
+	offer.offer.local = connection->side->local;
+	offer.offer.peer = connection->side->peer;
 	for (int attempt = 0; attempt < 2; attempt++) {
 		if (session < 0)
 			error = open_session();

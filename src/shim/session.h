@@ -14,6 +14,9 @@
 
 struct connection;
 
+/* session_note_paths - in the constructor: remember where a daemon may listen */
+void session_note_paths(void);
+
 /**
  * session_offer - hand @connection's socket @fd to the daemon
  *

@@ -45,6 +45,7 @@ __attribute__((constructor)) static void start(void)
 	settings_from_environment();
 	if (settings.off)
 		return;
+	session_note_paths();
 	fd_table_init();
 	pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }

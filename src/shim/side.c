@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "ring/lock.h"
 #include "shim/fd_table.h"
 #include "shim/libc.h"
 
@@ -50,14 +51,16 @@ static struct side_header *segment_get(void)
 {
 	static _Atomic uint32_t lock;
 	struct side_header *of = atomic_load_explicit(&header, memory_order_acquire);
-	uint32_t unlocked = 0;
 
-	if (of || !atomic_compare_exchange_strong(&lock, &unlocked, 1))
-		return of; /* somebody is making it: this once, do without */
-	if (!atomic_load(&header))
-		atomic_store(&header, segment_make());
-	atomic_store(&lock, 0);
-	return atomic_load(&header);
+	if (of || lock_take(&lock, thread_id()) < 0)
+		return of;
+	of = atomic_load(&header);
+	if (!of) {
+		of = segment_make();
+		atomic_store(&header, of);
+	}
+	lock_drop(&lock);
+	return of;
 }
 
 struct side_record *side_new(void)
