@@ -14,6 +14,7 @@
 
 #define POLLERS_MAX 65536U
 #define WATCHES_MAX FD_TABLE_MAX
+#define TCP_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
 #define CONTROL_BITS (EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP)
 
 static _Atomic uint32_t links; /* connection.watches of all, and the two pools */
@@ -136,7 +137,7 @@ static int inner_add(struct watch *watch, int fd, enum watch_source source, uint
 static int watch_enter(struct watch *watch)
 {
 	struct connection *connection = watch->connection;
-	int error = inner_add(watch, watch->fd, SOURCE_TCP, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI);
+	int error = inner_add(watch, watch->fd, SOURCE_TCP, TCP_EVENTS);
 
 	if (!error)
 		error = inner_add(watch, connection->data_bell, SOURCE_DATA, EPOLLIN);
@@ -236,11 +237,53 @@ static int add_attached(struct poller *poller, struct connection *connection, in
 	return error;
 }
 
+/* A thread asleep in the kernel is to look at a changed interest. */
+static void kick(struct watch *watch)
+{
+	struct epoll_event event = {.events = TCP_EVENTS};
+
+	if (atomic_load(&watch->poller->sleepers) == 0)
+		return;
+	event.data.u64 = (uintptr_t)watch | SOURCE_TCP;
+	(void)libc.epoll_ctl(watch->poller->inner, EPOLL_CTL_MOD, watch->fd, &event);
+}
+
+static void watch_set(struct watch *watch, const struct epoll_event *event)
+{
+	struct poller *poller = watch->poller;
+
+	(void)lock_take(&poller->lock, thread_id());
+	watch->events = event->events;
+	watch->data = event->data;
+	watch->disabled = watch->parked = false;
+	watch->fresh = true;
+	if (!watch->native)
+		watch_heat(watch);
+	lock_drop(&poller->lock);
+	if (!watch->native)
+		kick(watch);
+}
+
+static void watch_park(struct watch *watch)
+{
+	struct poller *poller = watch->poller;
+
+	(void)lock_take(&poller->lock, thread_id());
+	watch->disabled = watch->parked = true;
+	watch_cool(watch);
+	lock_drop(&poller->lock);
+}
+
 static int control_add(int epoll, int fd, struct connection *connection, struct epoll_event *event)
 {
 	struct poller *poller = fd_poller(epoll);
+	struct watch *watch = poller ? watch_find(connection, poller, fd) : NULL;
 
-	if (poller && watch_find(connection, poller, fd))
+	if (watch && watch->parked) {
+		watch_set(watch, event);
+		return 0;
+	}
+	if (watch && !watch->native)
 		return -EEXIST;
 	if (!is_attached(connection) && libc.epoll_ctl(epoll, EPOLL_CTL_ADD, fd, event) < 0)
 		return -errno;
@@ -256,27 +299,12 @@ static int control_add(int epoll, int fd, struct connection *connection, struct 
 
 static int control_modify(int epoll, int fd, struct watch *watch, struct epoll_event *event)
 {
-	struct poller *poller = watch->poller;
-
 	if (watch->native && libc.epoll_ctl(epoll, EPOLL_CTL_MOD, fd, event) < 0)
 		return -errno;
-	(void)lock_take(&poller->lock, thread_id());
-	watch->events = event->events;
-	watch->data = event->data;
-	watch->disabled = false;
-	watch->fresh = true;
-	if (!watch->native)
-		watch_heat(watch);
-	lock_drop(&poller->lock);
-	/* A thread asleep in the kernel is to look at the new interest. */
-	if (!watch->native && poller->inner >= 0) {
-		struct epoll_event again = {
-			.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET};
-
-		again.data.u64 = (uintptr_t)watch | SOURCE_TCP;
-		if (atomic_load(&poller->sleepers))
-			(void)libc.epoll_ctl(poller->inner, EPOLL_CTL_MOD, fd, &again);
-	}
+	/* What the kernel refuses. */
+	if (!watch->native && ((event->events | watch->events) & EPOLLEXCLUSIVE))
+		return -EINVAL;
+	watch_set(watch, event);
 	return 0;
 }
 
@@ -292,14 +320,14 @@ int epoll_control(int epoll, int operation, int fd, struct connection *connectio
 	watch = poller ? watch_find(connection, poller, fd) : NULL;
 	if (operation == EPOLL_CTL_ADD && event) {
 		result = control_add(epoll, fd, connection, event);
-	} else if (operation == EPOLL_CTL_MOD && watch && event) {
+	} else if (operation == EPOLL_CTL_MOD && watch && !watch->parked && event) {
 		result = control_modify(epoll, fd, watch, event);
-	} else if (operation == EPOLL_CTL_DEL && watch && !watch->native) {
-		watch_end(watch);
+	} else if (operation == EPOLL_CTL_DEL && watch && !watch->native && !watch->parked) {
+		watch_park(watch);
 		result = 0;
 	} else {
 		result = libc.epoll_ctl(epoll, operation, fd, event) < 0 ? -errno : 0;
-		if (operation == EPOLL_CTL_DEL && watch)
+		if (operation == EPOLL_CTL_DEL && watch && watch->native)
 			watch_end(watch);
 	}
 	lock_drop(&links);

@@ -40,6 +40,8 @@
  * @events, @data: the program's
  * @native: registered in the program's epoll by the kernel
  * @disabled: a one-shot that has fired
+ * @parked: the program removed it; it stays in the inner epoll, since some programs add a socket
+ *	again at each request
  * @hot: stands in the hot list
  * @fresh: ADD or MOD since the last report: whatever is ready is an edge
  * @idle: times found idle since it was last ready
@@ -55,6 +57,7 @@ struct watch {
 	epoll_data_t data;
 	bool native;
 	bool disabled;
+	bool parked;
 	bool hot;
 	bool fresh;
 	uint8_t idle;

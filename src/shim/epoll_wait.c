@@ -178,7 +178,8 @@ static void note_inner(const struct epoll_event *event)
 			atomic_fetch_or(&connection->ended, ENDED_LOOK);
 		break;
 	}
-	watch_heat(watch);
+	if (!watch->parked)
+		watch_heat(watch);
 }
 
 /* The inner epoll has something: heat those watches. */

@@ -45,9 +45,14 @@ static short from_kernel(struct connection *connection, int fd)
 {
 	struct pollfd look = {.fd = fd, .events = IN_BITS | OUT_BITS | POLLRDHUP | POLLPRI};
 
+	/* What made us look is answered by looking. */
+	if (has_ended(connection, ENDED_LOOK))
+		atomic_fetch_and(&connection->ended, ~ENDED_LOOK);
 	if (libc.poll(&look, 1, 0) <= 0)
 		return 0;
 	readiness_note(connection, look.revents);
+	if ((look.revents & (POLLIN | POLLPRI)) && receive_has_moved(connection))
+		atomic_fetch_or(&connection->ended, ENDED_LOOK);
 	return look.revents;
 }
 

@@ -7,6 +7,7 @@
  *
  *   steady [--connections=N] [--seconds=S] [--lifetime=S]   both sides
  *   steady --serve --port=P [--seconds=S]                    the answering side only
+ *                                                            with --epoll: one thread, epoll
  *   steady --ask --port=P ...                                the asking side only
  *
  * --lifetime: seconds after which a connection is closed and opened anew
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -59,6 +61,34 @@ static void *answer_all(void *argument)
 		pthread_detach(thread);
 	}
 	return NULL;
+}
+
+/* One thread for all connections; who does not take its answer is thrown out. */
+static void answer_by_epoll(int listener)
+{
+	static char bytes[QUESTION_MAX];
+	int epoll = epoll_create1(0), n, i, fd;
+	struct epoll_event event = {EPOLLIN, {.fd = listener}}, events[64];
+	ssize_t got;
+
+	epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event);
+	for (;;) {
+		n = epoll_wait(epoll, events, 64, -1);
+		for (i = 0; i < n; i++) {
+			fd = events[i].data.fd;
+			if (fd == listener) {
+				event.data.fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+				if (event.data.fd >= 0)
+					epoll_ctl(epoll, EPOLL_CTL_ADD, event.data.fd, &event);
+				continue;
+			}
+			got = read(fd, bytes, sizeof(bytes));
+			if (got < 0 && errno == EAGAIN)
+				continue;
+			if (got <= 0 || send(fd, bytes, (size_t)got, MSG_NOSIGNAL) != got)
+				close(fd);
+		}
+	}
 }
 
 static int ask_once(int fd, uint64_t seed, uint64_t number)
@@ -130,6 +160,8 @@ int main(int argc, char **argv)
 		listener = listen_local(&port);
 		if (serve_only) {
 			printf("port %u\n", port);
+			if (option_given(argc, argv, "epoll"))
+				answer_by_epoll(listener);
 			answer_all((void *)(intptr_t)listener);
 		}
 		if (pthread_create(&server, NULL, answer_all, (void *)(intptr_t)listener) != 0)
