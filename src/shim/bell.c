@@ -12,10 +12,11 @@ void bell_ring(struct connection *connection, enum bell bell)
 {
 	const int saved = errno;
 
-	/* A full bell (EAGAIN) has been rung often enough. */
-	if (libc.send(bell_fd(connection, bell), "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
-	    errno != EAGAIN)
-		atomic_fetch_or(&connection->ended, ended[bell]);
+	/*
+	 * A full bell (EAGAIN) has been rung often enough.  EPIPE says only that the peer does not
+	 * listen to this bell any more (it shut that direction down, or it is gone).
+	 */
+	(void)libc.send(bell_fd(connection, bell), "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 	errno = saved;
 }
 

@@ -14,7 +14,7 @@ static inline int bell_fd(const struct connection *connection, enum bell bell)
 	return bell == BELL_DATA ? connection->data_bell : connection->space_bell;
 }
 
-/* bell_ring - send the byte; a peer that has gone is noted in @ended */
+/* bell_ring - send the byte */
 void bell_ring(struct connection *connection, enum bell bell);
 
 /* bell_tell_reader - we wrote, or set a mark: wake the peer's readers if they sleep */

@@ -113,12 +113,19 @@ EXPORT ssize_t writev(int fd, const struct iovec *vector, int count)
 static int wait_interruptibly(struct connection *connection, int fd)
 {
 	struct pollfd look = {.fd = fd, .events = POLLIN};
-	int n;
+	struct timeval limit = {0};
+	socklen_t length = sizeof(limit);
+	int n, ms = -1;
 
+	if (libc.getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, &length) == 0 &&
+	    (limit.tv_sec || limit.tv_usec))
+		ms = (int)(limit.tv_sec * 1000 + (limit.tv_usec + 999) / 1000);
 	atomic_fetch_add(&connection->pollers, 1);
-	n = is_attached(connection) ? 0 : libc.poll(&look, 1, -1);
+	n = is_attached(connection) ? 1 : libc.poll(&look, 1, ms);
 	atomic_fetch_sub(&connection->pollers, 1);
-	return n < 0 ? -1 : 0;
+	if (n == 0)
+		errno = EAGAIN;
+	return n > 0 ? 0 : -1;
 }
 
 /* MSG_WAITALL on a connection that may yet move is many calls without it. */
@@ -159,7 +166,7 @@ static bool waits_for_all(int fd, int flags)
 	if ((flags & (MSG_WAITALL | MSG_PEEK | MSG_OOB | MSG_ERRQUEUE | MSG_DONTWAIT)) != MSG_WAITALL)
 		return false;
 	connection = connection_get(fd);
-	tracked = connection && connection->side;
+	tracked = connection && connection->side && !stream_is_nonblocking(connection, flags);
 	if (connection)
 		connection_put(connection);
 	return tracked;

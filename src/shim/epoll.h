@@ -80,7 +80,7 @@ struct watch {
  * @watches: all of them
  * @hot: list head
  * @hot_count: its length
- * @since_kernel: harvests since the kernel was asked
+ * @asked_at: when the kernel was last asked without waiting, nanoseconds
  * @habit: of waiting here
  * @next_free: link of the pool
  */
@@ -93,7 +93,7 @@ struct poller {
 	struct watch *watches;
 	struct watch *hot;
 	uint32_t hot_count;
-	uint32_t since_kernel;
+	uint64_t asked_at;
 	struct wait_habit habit;
 	struct poller *next_free;
 };

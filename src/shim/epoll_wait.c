@@ -11,7 +11,7 @@
 #include "shim/readiness.h"
 #include "shim/settings.h"
 
-#define KERNEL_EVERY 8U   /* harvests with something ready before the kernel is asked again */
+#define KERNEL_EVERY_NS 20000ULL /* with rings always ready, the kernel is asked that often */
 #define SPINS_PER_LOOK 4U /* yields before the kernel is asked while we wait */
 #define IDLE_COOL 32U     /* times found idle before a watch is armed and left alone */
 #define INNER_BATCH 64
@@ -224,20 +224,24 @@ static int ask_kernel(struct poller *poller, struct epoll_event *events, int mos
 	return n;
 }
 
+/*
+ * What the rings have, and what the kernel has for the rest of the program's descriptors: asked for
+ * at each wait of a leisurely program, and now and then of a busy one.
+ */
 static int harvest_rings(struct poller *poller, struct epoll_event *events, int most)
 {
-	int n, more;
+	const uint64_t now = now_ns();
+	int n = 0, first = 0;
 
-	if (lock_take(&poller->lock, thread_id()) < 0)
-		return 0;
-	n = harvest(poller, events, most);
-	lock_drop(&poller->lock);
-	if (n > 0 && n < most && ++poller->since_kernel >= KERNEL_EVERY) {
-		poller->since_kernel = 0;
-		more = ask_kernel(poller, events + n, most - n);
-		n += more;
+	if (now - poller->asked_at >= KERNEL_EVERY_NS) {
+		poller->asked_at = now;
+		first = ask_kernel(poller, events, most);
 	}
-	return n;
+	if (first < most && lock_take(&poller->lock, thread_id()) == 0) {
+		n = harvest(poller, events + first, most - first);
+		lock_drop(&poller->lock);
+	}
+	return first + n;
 }
 
 static bool glance(struct poller *poller)

@@ -169,26 +169,36 @@ static bool time_to_look(struct connection *connection)
 	return true;
 }
 
-/* The ring is empty: what does TCP say?  -EAGAIN: nothing. */
+/*
+ * The ring is empty: what does TCP say?  -EAGAIN: nothing; -ESTALE: look at the ring again.
+ *
+ * Who writes past the ring after writing into it (a writer that took us for gone, another program)
+ * is read in that order: bytes are taken from TCP only if, after they were seen there, the ring is
+ * still empty.
+ */
 static ssize_t ask_tcp(struct connection *connection, int fd, const struct place *place, int flags)
 {
-	ssize_t n = kernel_receive(fd, place, flags | MSG_DONTWAIT);
+	char byte;
+	ssize_t n = libc.recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 	unsigned int marks = atomic_load(&peer_writer(connection)->marks);
 
-	if (n == -EAGAIN || n == -EINTR || n > 0)
+	if (n < 0)
+		n = -errno;
+	if (n == -EAGAIN || n == -EINTR)
 		return n;
-	atomic_fetch_or(&connection->ended, ENDED_TCP);
-	/* What was written before the end of TCP is in the ring by now. */
+	if (n <= 0)
+		atomic_fetch_or(&connection->ended, ENDED_TCP);
 	if (ring_available(&connection->receive)) {
 		if (n < 0)
 			atomic_fetch_or(&connection->ended, ENDED_RESET);
 		return -ESTALE;
 	}
+	if (n > 0)
+		return kernel_receive(fd, place, flags | MSG_DONTWAIT);
 	if (atomic_fetch_and(&connection->ended, ~ENDED_RESET) & ENDED_RESET)
 		return -ECONNRESET;
 	if (n == 0 && !(marks & (MARK_SHUT | MARK_CLOSED)) && send_has_moved(connection) &&
-	    !has_ended(connection, ENDED_BY_US) &&
-	    ring_unread(&connection->send) &&
+	    !has_ended(connection, ENDED_BY_US) && ring_unread(&connection->send) &&
 	    !(atomic_fetch_or(&connection->ended, ENDED_KILLED) & ENDED_KILLED))
 		return -ECONNRESET; /* killed with our data unread */
 	return n;
@@ -302,6 +312,23 @@ ssize_t stream_receive(struct connection *connection, int fd, const struct iovec
 
 /* --- sending --- */
 
+/* Now and then: has the peer gone?  TCP tells, or, after a half close, the end of its bells. */
+static void look_for_the_end(struct connection *connection, int fd)
+{
+	struct pollfd look[2] = {{.fd = fd, .events = POLLRDHUP}, {.fd = connection->data_bell}};
+	unsigned int ended = 0;
+
+	if (libc.poll(look, 2, 0) <= 0)
+		return;
+	if (look[0].revents)
+		ended |= ENDED_TCP;
+	if (look[0].revents & (POLLHUP | POLLERR))
+		ended |= ENDED_HANGUP;
+	if (look[1].revents & POLLHUP)
+		ended |= ENDED_DATA_BELL;
+	atomic_fetch_or(&connection->ended, ended);
+}
+
 bool stream_is_native(struct connection *connection, int fd)
 {
 	unsigned int theirs = atomic_load_explicit(&peer_writer(connection)->marks,
@@ -311,19 +338,13 @@ bool stream_is_native(struct connection *connection, int fd)
 		return true;
 	if (theirs & MARK_CLOSED)
 		return true;
-	if (time_to_look(connection)) {
-		struct pollfd look = {.fd = fd, .events = POLLRDHUP};
-
-		if (libc.poll(&look, 1, 0) > 0)
-			atomic_fetch_or(&connection->ended, look.revents & (POLLHUP | POLLERR)
-								    ? ENDED_TCP | ENDED_HANGUP
-								    : ENDED_TCP);
-	}
+	if (time_to_look(connection))
+		look_for_the_end(connection, fd);
 	if (!has_ended(connection, ENDED_TCP | ENDED_BROKEN | ENDED_DATA_BELL | ENDED_SPACE_BELL))
 		return false;
-	/* A FIN with the mark is a half close: the peer reads on, until its bells are gone. */
 	if (has_ended(connection, ENDED_HANGUP | ENDED_BROKEN))
 		return true;
+	/* A FIN with the mark is a half close: the peer reads on, until its bells are gone. */
 	if (theirs & MARK_SHUT)
 		return has_ended(connection, ENDED_DATA_BELL | ENDED_SPACE_BELL);
 	return has_ended(connection, ENDED_TCP);
@@ -413,8 +434,10 @@ static ssize_t ring_put(struct connection *connection, struct place place, size_
 static ssize_t wait_for_room(struct connection *connection, int fd, int flags, struct call *call)
 {
 	if (stream_is_nonblocking(connection, flags)) {
+		/* Whoever watches for room is to be rung: an edge-triggered watch may be cold. */
 		atomic_fetch_add(&connection->times_full, 1);
-		return -EAGAIN;
+		bell_arm(connection, BELL_SPACE);
+		return ring_writable(&connection->send) ? 0 : -EAGAIN;
 	}
 	return stream_wait(connection, fd, DIRECTION_SEND, call);
 }
@@ -527,7 +550,7 @@ static ssize_t fill_by_copy(struct connection *connection, int fd, size_t most, 
 		struct iovec rest = {.iov_base = piece + sent, .iov_len = (size_t)n - sent};
 		ssize_t part = stream_send(connection, fd, &rest, 1, flags);
 
-		if (part == -EAGAIN) {
+		if (part == -EAGAIN || part == -EINTR) { /* what was read must be sent */
 			struct pollfd wait = {.fd = fd, .events = POLLOUT};
 
 			(void)libc.poll(&wait, 1, 10);

@@ -20,6 +20,8 @@ load_of() {
 	echo $(($(ticks_of "$1") - before))
 }
 
+attacked_or_gone() { grep -q attacked "$scratch/attacker.log" || ! kill -0 "$1"; }
+
 # suffer ATTACK VICTIM_OPTION NAME
 suffer() {
 	local name=$3 victim port status load attacker
@@ -28,12 +30,12 @@ suffer() {
 	wait_until 10 grep -q port "$scratch/victim.log"
 	port=$(sed -n 's/^port //p' "$scratch/victim.log")
 	start honest smcu_run "$programs/steady" --ask --port="$port" --connections=4 --seconds=2
-	honest=$pid
+	local honest=$pid
 	start attacker "$programs/hostile_peer" --port="$port" --attack="$1" --seed="$seed" --linger=3
 	attacker=$pid
 	wait "$honest"
 	status=$?
-	wait_until 10 grep -q attacked "$scratch/attacker.log"
+	wait_until 10 attacked_or_gone "$attacker"
 	if ! kill -0 "$victim" 2>/dev/null; then
 		not_ok "$name" "the victim is dead (seed $seed)"
 		tail -n 5 "$scratch/victim.log"
@@ -46,7 +48,7 @@ suffer() {
 	elif grep -q wrong "$scratch/attacker.log"; then
 		not_ok "$name" "$(grep wrong "$scratch/attacker.log")"
 	elif ! grep -q moved "$scratch/attacker.log"; then
-		not_ok "$name" "there was no attack: the victim's end was not paired"
+		not_ok "$name" "there was no attack: $(tail -n 1 "$scratch/attacker.log")"
 	elif [ "$load" -gt 60 ]; then
 		not_ok "$name" "the victim spins: $load % of a processor with nothing to do (seed $seed)"
 	elif ! timeout 10 "$SMCU" stats >/dev/null; then

@@ -27,6 +27,7 @@
 #include "common.h"
 #include "control/message.h"
 #include "ring/segment.h"
+#include "ring/side.h"
 
 /**
  * struct prey - what the attack has in hands
@@ -91,11 +92,25 @@ static int receive_message(int session, union message *message, int fds[3], int 
 	return message->header.type;
 }
 
+/* What a shim brings: a sealed memfd, its header said and nothing in it. */
+static int side_segment(void)
+{
+	struct side_header header = {.magic = SIDE_MAGIC,
+				     .record_size = sizeof(struct side_record)};
+	int fd = memfd_create("side", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || ftruncate(fd, (off_t)SIDE_BYTES) < 0 ||
+	    pwrite(fd, &header, sizeof(header), 0) != (ssize_t)sizeof(header) ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		die("side segment");
+	return fd;
+}
+
 static int open_session(void)
 {
 	const char *path = getenv("SMCU_SOCKET");
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), fds[3];
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), fds[3], side;
 	union message message;
 
 	if (!path || strlen(path) >= sizeof(address.sun_path))
@@ -105,7 +120,9 @@ static int open_session(void)
 		die("connect to the daemon");
 	message_init(&message, MESSAGE_HELLO);
 	message.hello.role = ROLE_SHIM;
-	send_message(fd, &message, -1);
+	side = side_segment();
+	send_message(fd, &message, side);
+	close(side);
 	if (receive_message(fd, &message, fds, 5000) != MESSAGE_WELCOME)
 		die("no welcome");
 	return fd;
