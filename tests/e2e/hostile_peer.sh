@@ -60,10 +60,11 @@ suffer() {
 	else
 		ok "$name"
 	fi
+	[ -z "${SMCU_TEST_VERBOSE:-}" ] || cat "$scratch/smcud.log" "$scratch/attacker.log"
 	kill -KILL "$attacker" 2>/dev/null
 	stop "$victim"
-	wait "$attacker" 2>/dev/null
-}
+	wait "$attacker"
+} 2>/dev/null
 
 for attack in $("$programs/hostile_peer" --attack=list); do
 	suffer "$attack" "" "hostile_peer_${attack}_against_threads"

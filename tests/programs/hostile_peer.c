@@ -110,7 +110,7 @@ static int open_session(void)
 {
 	const char *path = getenv("SMCU_SOCKET");
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), fds[3], side;
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), fds[3], side, type;
 	union message message;
 
 	if (!path || strlen(path) >= sizeof(address.sun_path))
@@ -123,8 +123,10 @@ static int open_session(void)
 	side = side_segment();
 	send_message(fd, &message, side);
 	close(side);
-	if (receive_message(fd, &message, fds, 5000) != MESSAGE_WELCOME)
-		die("no welcome");
+	type = receive_message(fd, &message, fds, 20000);
+	if (type != MESSAGE_WELCOME)
+		die("no welcome: %s",
+		    type == MESSAGE_FAREWELL ? message.farewell.text : "nothing came");
 	return fd;
 }
 
