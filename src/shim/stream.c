@@ -344,10 +344,14 @@ bool stream_is_native(struct connection *connection, int fd)
 		return false;
 	if (has_ended(connection, ENDED_HANGUP | ENDED_BROKEN))
 		return true;
-	/* A FIN with the mark is a half close: the peer reads on, until its bells are gone. */
-	if (theirs & MARK_SHUT)
-		return has_ended(connection, ENDED_DATA_BELL | ENDED_SPACE_BELL);
-	return has_ended(connection, ENDED_TCP);
+	if (!has_ended(connection, ENDED_TCP))
+		return false;
+	/*
+	 * A FIN with the mark is a half close: the peer reads on, until its bells are gone.  The
+	 * mark comes before the FIN, so it is looked at after it.
+	 */
+	theirs = atomic_load(&peer_writer(connection)->marks);
+	return !(theirs & MARK_SHUT) || has_ended(connection, ENDED_DATA_BELL | ENDED_SPACE_BELL);
 }
 
 static ssize_t send_tcp(struct connection *connection, int fd, const struct place *place,
