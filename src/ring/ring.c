@@ -69,6 +69,11 @@ ssize_t ring_reserve(struct ring *ring, uint8_t **span)
 	return room ? ring_span(ring, offset, room, span) : 0;
 }
 
+bool ring_leaves_near(const struct ring *ring)
+{
+	return own_position(ring) - ring->own->lap == SEGMENT_NEAR && ring_unread(ring) > 0;
+}
+
 void ring_publish(struct ring *ring, size_t n)
 {
 	struct side_direction *own = ring->own;

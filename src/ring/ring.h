@@ -65,6 +65,9 @@ struct ring {
  */
 ssize_t ring_reserve(struct ring *ring, uint8_t **span);
 
+/* ring_leaves_near - would the next write leave the near part, with the reader still behind? */
+bool ring_leaves_near(const struct ring *ring);
+
 /* ring_publish - make the next @n reserved bytes visible to the reader */
 void ring_publish(struct ring *ring, size_t n);
 

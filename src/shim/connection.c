@@ -76,6 +76,7 @@ struct connection *connection_new(int fd)
 	connection->segment = connection->data_bell = connection->space_bell = -1;
 	connection->bell_rung[0] = connection->bell_rung[1] = false;
 	connection->habits[0].hopeless = connection->habits[1].hopeless = false;
+	connection->near_habit.hopeless = false;
 	connection->times_full = 0;
 	connection->watches = NULL;
 	connection->fd = fd;

@@ -78,6 +78,7 @@ struct watch; /* a registration in an epoll (epoll.h) */
  * @segment, @data_bell, @space_bell: hidden descriptors, -1 before ATTACHED
  * @end: our number in the segment
  * @habits: waiting habits, by enum way
+ * @near_habit: of waiting for the reader at the end of the near part
  * @times_full: how often a non-blocking writer found the ring full (space is then an edge)
  * @watches: registrations in epolls, guarded by the epoll lock
  * @next_free: link of the pool
@@ -106,6 +107,7 @@ struct connection {
 	int space_bell;
 	unsigned int end;
 	struct wait_habit habits[2];
+	struct wait_habit near_habit;
 	_Atomic uint32_t times_full;
 	struct watch *watches;
 	struct connection *next_free;

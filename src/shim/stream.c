@@ -403,7 +403,25 @@ static ssize_t send_before(struct connection *connection, int fd, const struct p
 	return send_tcp(connection, fd, place, SIZE_MAX, flags);
 }
 
-static ssize_t ring_put(struct connection *connection, struct place place, size_t want)
+/*
+ * At the end of the near part a writer waits a moment for the reader to catch up, so that a stream
+ * stays in pages that are in the processor's cache.
+ */
+static void let_reader_catch_up(struct connection *connection)
+{
+	struct wait wait;
+
+	wait_begin(&wait, &connection->near_habit, settings.wait_yields);
+	while (ring_unread(&connection->send)) {
+		if (!wait_step(&wait)) {
+			connection->near_habit.hopeless = true;
+			return;
+		}
+	}
+	wait_found(&wait);
+}
+
+static ssize_t ring_put(struct connection *connection, struct place place, size_t want, bool patient)
 {
 	struct ring *ring = &connection->send;
 	size_t done = 0, room;
@@ -413,7 +431,17 @@ static ssize_t ring_put(struct connection *connection, struct place place, size_
 	while (done < want) {
 		uint8_t *to;
 		const uint8_t *from = place_at(&place, &room);
-		ssize_t n = ring_reserve(ring, &to);
+		ssize_t n;
+
+		if (ring_leaves_near(ring) && patient) {
+			patient = false;
+			lock_drop(&ring->own->lock);
+			let_reader_catch_up(connection);
+			if (lock_take(&ring->own->lock, thread_id()) < 0)
+				return (ssize_t)done;
+			patient = !connection->near_habit.hopeless;
+		}
+		n = ring_reserve(ring, &to);
 
 		if (n <= 0) {
 			if (n < 0 && done == 0)
@@ -459,7 +487,7 @@ static ssize_t send_some(struct connection *connection, int fd, const struct pla
 	for (;;) {
 		if (stream_is_native(connection, fd) || (flags & MSG_OOB))
 			return kernel_send(fd, place, SIZE_MAX, flags);
-		n = ring_put(connection, *place, want);
+		n = ring_put(connection, *place, want, !stream_is_nonblocking(connection, flags));
 		if (n == -EPROTO) {
 			stream_break(connection, fd);
 			return -ECONNRESET;
