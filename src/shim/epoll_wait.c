@@ -43,7 +43,7 @@ static uint32_t edge_bits(const struct watch *watch, uint32_t all, uint64_t prod
 	const struct connection *connection = watch->connection;
 	const uint32_t bits = all & (watch->events | ALWAYS_BITS);
 	const bool ends = (short)(all & END_BITS) & ~watch->seen_ends;
-	const bool data = (bits & EPOLLIN) && produced != watch->seen_produced;
+	const bool data = (watch->events & EPOLLIN) && produced != watch->seen_produced;
 	const bool room = (bits & EPOLLOUT) && connection->times_full != watch->seen_full;
 
 	return watch->fresh || ends || data || room ? bits : 0;

@@ -69,7 +69,10 @@
 	X(int, vdprintf, (int, const char *, va_list))                                             \
 	X(int, close_range, (unsigned int, unsigned int, int))                                     \
 	X(void, closefrom, (int))                                                                  \
-	X(int, execve, (const char *, char *const[], char *const[]))                               \
+	X(int, sigaction, (int, const struct sigaction *, struct sigaction *))                     \
+	X(__sighandler_t, signal, (int, __sighandler_t))                                           \
+	X(__sighandler_t, __sysv_signal, (int, __sighandler_t))                                    \
+	X(int, siginterrupt, (int, int))                                                           \
 	X(long, syscall, (long, ...))
 
 /**

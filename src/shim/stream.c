@@ -433,14 +433,9 @@ static ssize_t ring_put(struct connection *connection, struct place place, size_
 		const uint8_t *from = place_at(&place, &room);
 		ssize_t n;
 
-		if (ring_leaves_near(ring) && patient) {
-			patient = false;
-			lock_drop(&ring->own->lock);
+		/* With the lock: a write of one thread is not to be cut by another's. */
+		if (patient && ring_leaves_near(ring))
 			let_reader_catch_up(connection);
-			if (lock_take(&ring->own->lock, thread_id()) < 0)
-				return (ssize_t)done;
-			patient = !connection->near_habit.hopeless;
-		}
 		n = ring_reserve(ring, &to);
 
 		if (n <= 0) {

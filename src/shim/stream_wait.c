@@ -2,9 +2,10 @@
 /*
  * How a blocking call waits: look, yield, and then sleep on a doorbell
  *
- * Without a time-out the sleep is recv(MSG_PEEK) on the bell, which a signal interrupts or restarts
- * exactly as it does recv() on TCP.  With one it is ppoll(), which a signal always interrupts: that,
- * too, is what TCP does when SO_RCVTIMEO or SO_SNDTIMEO is set.
+ * The sleep is ppoll() on the bell and the TCP socket, which tells of resets and of bytes written
+ * past the ring too.  A signal always interrupts it: so it does TCP's wait when SO_RCVTIMEO or
+ * SO_SNDTIMEO is set or some bytes were transferred.  Otherwise signals_habit() says whether to go on,
+ * or that the sleep must be recv(MSG_PEEK) on the bell, which the kernel restarts as it does TCP's.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 
 #include "shim/bell.h"
 #include "shim/libc.h"
+#include "shim/signals.h"
 #include "shim/stream.h"
 
 #define NO_DEADLINE UINT64_MAX
@@ -110,14 +112,16 @@ static int sleep_on_bell(struct connection *connection, int fd, enum way way,
 {
 	enum bell bell = way == DIRECTION_SEND ? BELL_SPACE : BELL_DATA;
 	const unsigned int dead = bell == BELL_DATA ? ENDED_DATA_BELL : ENDED_SPACE_BELL;
+	const bool timed = call->partial || call->deadline != NO_DEADLINE;
+	const enum signals_habit habit = timed ? SIGNALS_INTERRUPT : signals_habit();
 	char byte;
 	ssize_t n;
 
-	/* In TCP's part of the stream only the kernel knows: watch both. */
-	if (call->partial || call->deadline != NO_DEADLINE || has_ended(connection, dead) ||
-	    (way == DIRECTION_RECEIVE && !receive_has_moved(connection)))
-		return sleep_in_poll(connection, fd, way, call->deadline,
-				     has_ended(connection, dead));
+	if (habit != SIGNALS_DIFFER || has_ended(connection, dead) ||
+	    (way == DIRECTION_RECEIVE && !receive_has_moved(connection))) {
+		n = sleep_in_poll(connection, fd, way, call->deadline, has_ended(connection, dead));
+		return n == -EINTR && habit == SIGNALS_RESTART ? 0 : (int)n;
+	}
 	n = libc.recv(bell_fd(connection, bell), &byte, 1, MSG_PEEK);
 	if (n > 0) {
 		bell_seen(connection, bell);
