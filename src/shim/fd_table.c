@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "shim/libc.h"
@@ -16,29 +15,44 @@ pid_t fd_table_owner;
 /* Where the hidden descriptors begin. */
 static int hidden_floor;
 
-/*
- * The program sees its soft limit as before (its descriptors are the lowest free ones anyway); the
- * room up to the hard limit is ours.
- */
+/* The program's own idea of its soft limit. */
+static rlim_t soft_limit = RLIM_INFINITY;
+
+rlim_t fd_soft_limit(void)
+{
+	return soft_limit;
+}
+
+int fd_set_limits(const struct rlimit *limit)
+{
+	struct rlimit real = *limit;
+	rlim_t most = limit->rlim_max < FD_TABLE_MAX ? limit->rlim_max : FD_TABLE_MAX;
+	rlim_t soft = limit->rlim_cur;
+
+	if (soft > limit->rlim_max) {
+		errno = EINVAL;
+		return -1;
+	}
+	/* Keep the kernel's table of descriptors small when the hard limit is generous. */
+	if (soft < most)
+		real.rlim_cur = soft * 8 < most && soft >= 1024 ? soft * 8 : most;
+	if (libc.setrlimit(RLIMIT_NOFILE, &real) < 0)
+		return -1;
+	soft_limit = soft;
+	most = real.rlim_cur < FD_TABLE_MAX ? real.rlim_cur : FD_TABLE_MAX;
+	/* Above the program's where there is room, else in the upper three quarters. */
+	hidden_floor = (int)(soft < most ? soft : most / 4);
+	return 0;
+}
+
 static void make_room_for_hidden(void)
 {
 	struct rlimit limit;
-	rlim_t soft, want;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+	if (libc.getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return;
-	soft = limit.rlim_cur;
-	want = limit.rlim_max < FD_TABLE_MAX ? limit.rlim_max : FD_TABLE_MAX;
-	if (soft > want)
-		soft = want;
-	fd_table_size = (int)want;
-	/* Keep the kernel's descriptor table small when the hard limit is generous. */
-	if (want > soft * 8)
-		want = soft * 8;
-	limit.rlim_cur = want;
-	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-		want = soft;
-	hidden_floor = want > soft ? (int)soft : (int)(want - want / 4 * 3);
+	fd_table_size = (int)(limit.rlim_max < FD_TABLE_MAX ? limit.rlim_max : FD_TABLE_MAX);
+	(void)fd_set_limits(&limit);
 }
 
 void fd_table_init(void)

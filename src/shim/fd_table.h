@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 struct connection;
@@ -29,6 +30,17 @@ extern int fd_table_size;
 extern pid_t fd_table_owner; /* the process whose table it is: a vfork child is not */
 
 void fd_table_init(void);
+
+/**
+ * fd_set_limits - setrlimit(RLIMIT_NOFILE), keeping room for the hidden descriptors
+ * @limit: what the program wants; its soft limit is what it will be shown
+ *
+ * Return: 0, or -1 with errno set.
+ */
+int fd_set_limits(const struct rlimit *limit);
+
+/* fd_soft_limit - the soft limit to show to the program */
+rlim_t fd_soft_limit(void);
 
 static inline uintptr_t fd_table_slot(int fd)
 {

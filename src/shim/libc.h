@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -69,6 +70,11 @@
 	X(int, vdprintf, (int, const char *, va_list))                                             \
 	X(int, close_range, (unsigned int, unsigned int, int))                                     \
 	X(void, closefrom, (int))                                                                  \
+	X(int, getrlimit, (__rlimit_resource_t, struct rlimit *))                                  \
+	X(int, setrlimit, (__rlimit_resource_t, const struct rlimit *))                            \
+	X(int, prlimit,                                                                            \
+	  (pid_t, __rlimit_resource_t, const struct rlimit *, struct rlimit *))                    \
+	X(long, sysconf, (int))                                                                    \
 	X(int, sigaction, (int, const struct sigaction *, struct sigaction *))                     \
 	X(__sighandler_t, signal, (int, __sighandler_t))                                           \
 	X(__sighandler_t, __sysv_signal, (int, __sighandler_t))                                    \
