@@ -7,16 +7,34 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "ring/side.h"
 
 #define YIELDS_BEFORE_SLEEP 50
+#define TRIES_BEFORE_DOUBT 70 /* some 20 ms: nobody copies for so long */
 
-static bool thread_is_gone(uint32_t tid)
+/*
+ * A killed process keeps its number until it is waited for, and who should wait for it may be who
+ * waits here; but it has no memory any more.
+ */
+static bool thread_is_dead(uint32_t tid)
 {
-	return syscall(SYS_tkill, (pid_t)tid, 0) < 0 && errno == ESRCH;
+	char byte = 0;
+	const struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+
+	return process_vm_readv((pid_t)tid, &iov, 1, &iov, 1, 0) < 0 && errno == ESRCH;
+}
+
+static bool thread_is_gone(uint32_t tid, unsigned int tries)
+{
+	if (tries <= YIELDS_BEFORE_SLEEP)
+		return false;
+	if (syscall(SYS_tkill, (pid_t)tid, 0) < 0 && errno == ESRCH)
+		return true;
+	return tries > TRIES_BEFORE_DOUBT && thread_is_dead(tid);
 }
 
 static void sleep_on(_Atomic uint32_t *word, uint32_t value)
@@ -36,7 +54,7 @@ int lock_take_slowly(_Atomic uint32_t *word, uint32_t tid)
 
 		if (holder == tid)
 			return -EDEADLK;
-		if (value == 0 || (tries > YIELDS_BEFORE_SLEEP && thread_is_gone(holder))) {
+		if (value == 0 || thread_is_gone(holder, tries)) {
 			/* Somebody may still wait: say so for them. */
 			uint32_t mine = tries > YIELDS_BEFORE_SLEEP ? tid | SIDE_LOCK_WAITERS : tid;
 

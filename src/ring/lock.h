@@ -4,8 +4,9 @@
  *
  * The word holds the holder's thread id.  Holders keep it for a copy of at most RING_PIECE bytes and
  * never sleep with it.  Who waits yields, then sleeps on the word for a millisecond at a time, and
- * takes the lock over from a thread that no longer exists.  What the lock guards must be
- * consistent at each instruction, since its holder may be killed at any.
+ * takes the lock over from a thread that no longer exists, or that is dead and not yet waited for.
+ * What the lock guards must be consistent at each instruction, since its holder may be killed at
+ * any.
  */
 #ifndef SMCU_RING_LOCK_H
 #define SMCU_RING_LOCK_H
