@@ -215,12 +215,17 @@ void ring_trim(struct ring *ring, uint32_t least)
 {
 	struct side_direction *own = ring->own;
 	uint32_t touched = own->high_water;
+	uint8_t *far;
 
 	if (touched < least || touched == 0 || ring_unread(ring))
 		return;
 	(void)madvise(ring->near, SEGMENT_NEAR, MADV_REMOVE);
-	if (touched > SEGMENT_NEAR && ring->far)
-		(void)madvise(ring->far, ring->bytes - SEGMENT_NEAR, MADV_REMOVE);
+	if (touched > SEGMENT_NEAR) {
+		/* Who touched the far part may have been another process. */
+		if (ring_span(ring, SEGMENT_NEAR, 1, &far) < 0)
+			return;
+		(void)madvise(far, ring->bytes - SEGMENT_NEAR, MADV_REMOVE);
+	}
 	own->high_water = 0;
 }
 
