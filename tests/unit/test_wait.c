@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How long a waiter looks before it sleeps, and what it learns from its sleeps
+ */
+#include "ring/wait.h"
+
+#include "unit.h"
+
+static void a_hopeful_waiter_pauses_then_yields_then_sleeps(void **state)
+{
+	struct wait_habit habit = {.hopeless = false};
+	struct wait wait;
+
+	(void)state;
+	wait_begin(&wait, &habit, 3);
+	for (unsigned int i = 0; i < WAIT_PAUSES; i++)
+		assert_int_equal(wait_next(&wait), WAIT_PAUSE);
+	for (unsigned int i = 0; i < 3; i++)
+		assert_int_equal(wait_next(&wait), WAIT_YIELD);
+	for (unsigned int i = 0; i < 5; i++)
+		assert_int_equal(wait_next(&wait), WAIT_SLEEP);
+	wait_begin(&wait, &habit, 0);
+	for (unsigned int i = 0; i < WAIT_PAUSES; i++)
+		assert_int_equal(wait_next(&wait), WAIT_PAUSE);
+	assert_int_equal(wait_next(&wait), WAIT_SLEEP);
+}
+
+static void a_hopeless_waiter_sleeps_at_once(void **state)
+{
+	struct wait_habit habit = {.hopeless = true};
+	struct wait wait;
+
+	(void)state;
+	wait_begin(&wait, &habit, UINT32_MAX);
+	assert_int_equal(wait_next(&wait), WAIT_SLEEP);
+	assert_int_equal(wait_next(&wait), WAIT_SLEEP);
+}
+
+static void the_habit_follows_the_length_of_the_sleep(void **state)
+{
+	struct wait_habit habit = {.hopeless = false};
+	struct wait wait;
+
+	(void)state;
+	wait_slept(&habit, WAIT_SHORT_SLEEP_NS - 1);
+	assert_false(habit.hopeless);
+	wait_slept(&habit, WAIT_SHORT_SLEEP_NS);
+	assert_true(habit.hopeless);
+	wait_slept(&habit, UINT64_MAX);
+	assert_true(habit.hopeless);
+	wait_slept(&habit, 0);
+	assert_false(habit.hopeless);
+	habit.hopeless = true;
+	wait_begin(&wait, &habit, 1);
+	wait_found(&wait);
+	assert_false(habit.hopeless);
+}
+
+static void a_step_tells_when_to_sleep(void **state)
+{
+	struct wait_habit habit = {.hopeless = false};
+	struct wait wait;
+
+	(void)state;
+	wait_begin(&wait, &habit, 4);
+	for (unsigned int i = 0; i < WAIT_PAUSES + 4; i++)
+		assert_true(wait_step(&wait));
+	assert_false(wait_step(&wait));
+	assert_false(habit.hopeless); /* only a sleep's length makes it so */
+}
+
+/*
+ * A place where something comes every @gap nanoseconds, on a clock of our own: a pause takes 50 ns,
+ * a yield 500.  Returns how many of @rounds waits slept; *looks counts the steps.
+ */
+static unsigned int live(struct wait_habit *habit, uint64_t gap, unsigned int rounds,
+			 unsigned int *looks)
+{
+	unsigned int slept = 0;
+
+	*looks = 0;
+	for (unsigned int i = 0; i < rounds; i++) {
+		struct wait wait;
+		uint64_t now = 0;
+		enum wait_step step = WAIT_PAUSE;
+
+		wait_begin(&wait, habit, WAIT_YIELDS_DEFAULT);
+		while (now < gap && (step = wait_next(&wait)) != WAIT_SLEEP) {
+			now += step == WAIT_PAUSE ? 50 : 500;
+			++*looks;
+		}
+		if (step != WAIT_SLEEP) {
+			wait_found(&wait);
+			continue;
+		}
+		slept++;
+		wait_slept(habit, gap - now);
+	}
+	return slept;
+}
+
+static void what_is_idle_stops_looking_and_what_is_busy_starts_again(void **state)
+{
+	struct wait_habit habit = {.hopeless = false};
+	unsigned int looks;
+
+	(void)state;
+	assert_int_equal(live(&habit, 10000, 1000, &looks), 0);
+	/* Idle: one wait in vain, then none. */
+	assert_int_equal(live(&habit, 10000000, 1000, &looks), 1000);
+	assert_int_equal(looks, WAIT_PAUSES + WAIT_YIELDS_DEFAULT);
+	/* Busy again: one short sleep, then all is found by looking. */
+	assert_int_equal(live(&habit, 10000, 1000, &looks), 1);
+	/* Longer than the looking takes, but the sleep after it is short: it goes on looking. */
+	assert_int_equal(live(&habit, 100000, 1000, &looks), 1000);
+	assert_int_equal(looks, 1000 * (WAIT_PAUSES + WAIT_YIELDS_DEFAULT));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_hopeful_waiter_pauses_then_yields_then_sleeps),
+		cmocka_unit_test(a_hopeless_waiter_sleeps_at_once),
+		cmocka_unit_test(the_habit_follows_the_length_of_the_sleep),
+		cmocka_unit_test(a_step_tells_when_to_sleep),
+		cmocka_unit_test(what_is_idle_stops_looking_and_what_is_busy_starts_again),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
