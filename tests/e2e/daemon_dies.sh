@@ -8,10 +8,6 @@
 
 streams=${1:-1500} seed=${2:-$RANDOM}
 
-streams_run() {
-	smcu_run "$programs/streams" run --seed="$seed" --keep-going --time=50 "$@"
-}
-
 kill_and_restart_while() {
 	local load=$1 rounds=0
 	while kill -0 "$load" 2>/dev/null; do
@@ -28,7 +24,8 @@ kill_and_restart_while() {
 
 killed_at_each_step_of_a_hand_over() {
 	daemon_start
-	start load streams_run --count="$streams" --move-after=0 --parallel=48
+	start load smcu_run "$programs/streams" run --seed="$seed" --keep-going --time=50 \
+		--count="$streams" --move-after=0 --parallel=48
 	kill_and_restart_while "$pid"
 	if wait "$pid"; then
 		ok "streams_are_exact_while_smcud_is_killed ($(cat "$scratch/rounds") times)"

@@ -85,10 +85,15 @@ smcu_run() { "$SMCU" run "$@"; }
 # The same without the command, which would start a daemon if there is none.
 preloaded() { LD_PRELOAD=$SMCU_BUILD/libsmcu-preload.so "$@"; }
 
-# start NAME COMMAND...: in the background, output in $scratch/NAME.log, its number in $pid
+# start NAME COMMAND...: in the background, output in $scratch/NAME.log, its number in $pid.  The
+# number must be the program's own, not that of a shell that runs a function and leaves an orphan.
 start() {
 	local name=$1
 	shift
+	case $1 in
+	smcu_run) set -- "$SMCU" run "${@:2}" ;;
+	preloaded) set -- env LD_PRELOAD="$SMCU_BUILD/libsmcu-preload.so" "${@:2}" ;;
+	esac
 	"$@" >"$scratch/$name.log" 2>&1 </dev/null &
 	pid=$!
 	started+=("$pid")

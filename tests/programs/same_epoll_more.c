@@ -357,7 +357,99 @@ static void modified_by_a_thread_while_another_waits(void)
 	pair_close(ends);
 }
 
+#define PUMPED (48U << 20)
+
+/* A hop of a proxy: what came from @from and has not gone to @to yet. */
+struct hop {
+	int from, to;
+	size_t held, done;
+	int ended;
+	char bytes[16384];
+};
+
+/* As far as it gets without waiting. */
+static int hop_on(struct hop *hop)
+{
+	int moved = 0;
+	ssize_t n;
+
+	for (;;) {
+		if (!hop->held && !hop->ended) {
+			n = read(hop->from, hop->bytes, sizeof(hop->bytes));
+			if (n < 0)
+				return moved;
+			hop->held = (size_t)n;
+			hop->done = 0;
+			if (n == 0)
+				hop->ended = 1 + (shutdown(hop->to, SHUT_WR) < 0);
+		}
+		if (!hop->held)
+			return moved;
+		n = write(hop->to, hop->bytes + hop->done, hop->held);
+		if (n <= 0)
+			return moved;
+		hop->held -= (size_t)n;
+		hop->done += (size_t)n;
+		moved = 1;
+	}
+}
+
+/*
+ * A server that is its own client, as nginx is when it proxies to itself: both ends of the inner
+ * connection in one edge-triggered epoll of one thread, and a slow reader at the far end.
+ */
+static void a_proxy_to_oneself_on_one_epoll(void)
+{
+	static struct hop outer;
+	static char block[65536], in[262144];
+	struct epoll_event events[8];
+	int one[2], two[2], epoll = epoll_create1(0), n = 1, all[3], i;
+	size_t sent = 0, got = 0, wrong = 0, length;
+	ssize_t went;
+
+	pair_open(one);
+	pair_open(two);
+	outer = (struct hop){.from = one[1], .to = two[0]};
+	all[0] = one[0];
+	all[1] = one[1];
+	all[2] = two[0];
+	for (i = 0; i < 3; i++) {
+		set_nonblocking(all[i], 1);
+		add(epoll, all[i], EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, (uint64_t)i);
+	}
+	set_nonblocking(two[1], 1);
+	while (got < PUMPED && n > 0) {
+		while (sent < PUMPED) {
+			length = PUMPED - sent < sizeof(block) ? PUMPED - sent : sizeof(block);
+			pattern_fill(61, sent, block, length);
+			went = write(one[0], block, length);
+			if (went <= 0)
+				break;
+			sent += (size_t)went;
+		}
+		hop_on(&outer);
+		/* the far end is another program: it reads when this thread has nothing to do */
+		n = epoll_wait(epoll, events, 8, 0);
+		if (n > 0)
+			continue;
+		went = read(two[1], in, sizeof(in));
+		if (went > 0) {
+			wrong += pattern_check(61, got, in, (size_t)went) != (size_t)went;
+			got += (size_t)went;
+			n = 1;
+		} else {
+			n = epoll_wait(epoll, events, 8, 3000);
+		}
+	}
+	say("pumped %zu, wrong %zu", got, wrong);
+	say("held %zu", outer.held);
+	close(epoll);
+	pair_close(one);
+	pair_close(two);
+}
+
 const struct behaviour same_epoll_more[] = {
+	{"a_proxy_to_oneself_on_one_epoll", a_proxy_to_oneself_on_one_epoll},
 	{"a_move_while_in_two_epolls", a_move_while_in_two_epolls},
 	{"a_move_while_a_thread_waits", a_move_while_a_thread_waits},
 	{"sockets_pipes_timers_and_events", sockets_pipes_timers_and_events},
