@@ -19,8 +19,11 @@
 #include "shim/libc.h"
 #include "shim/stream.h"
 
-/* Before @fd stops being what it is: close, or the target of dup2. */
-static void let_go(int fd)
+/*
+ * Before @fd stops being what it is: close, or the target of dup2.  Returns what is to be put when it
+ * has: that closes the bells, after TCP.
+ */
+static struct connection *let_go(int fd)
 {
 	struct connection *connection = connection_get(fd);
 	struct poller *poller = fd_poller(fd);
@@ -29,12 +32,12 @@ static void let_go(int fd)
 		connection_close(connection, fd);
 	else if (poller)
 		epoll_closed(poller, fd);
+	return connection;
 }
 
 EXPORT int close(int fd)
 {
 	struct connection *connection;
-	struct poller *poller;
 	int result, error;
 
 	libc_ready();
@@ -44,16 +47,11 @@ EXPORT int close(int fd)
 		errno = EBADF;
 		return -1;
 	}
-	connection = connection_get(fd);
-	poller = fd_poller(fd);
-	if (connection)
-		connection_close(connection, fd);
-	else if (poller)
-		epoll_closed(poller, fd);
+	connection = let_go(fd);
 	result = libc.close(fd);
 	error = errno;
 	if (connection)
-		connection_put(connection); /* closes the bells, after TCP */
+		connection_put(connection);
 	errno = error;
 	return result;
 }
@@ -95,17 +93,13 @@ static int copy_to(int old, int fd, int flags, bool three)
 		errno = EBADF;
 		return -1;
 	}
-	if (ours && old != fd && libc.fcntl(old, F_GETFD) >= 0) {
-		gone = connection_get(fd);
-		let_go(fd);
-	}
+	if (ours && old != fd && !(flags & ~O_CLOEXEC) && libc.fcntl(old, F_GETFD) >= 0)
+		gone = let_go(fd);
 	result = three ? libc.dup3(old, fd, flags) : libc.dup2(old, fd);
 	if (ours && result >= 0 && old != fd)
 		copied(old, fd);
-	if (gone) {
-		connection_put(gone); /* let_go()'s lookup */
+	if (gone)
 		connection_put(gone);
-	}
 	return result;
 }
 

@@ -167,7 +167,7 @@ static bool translate(const struct pollfd *entry, struct connection *connection,
 	bool reads = entry->events & (POLLIN | POLLRDNORM | POLLRDHUP);
 	bool writes = entry->events & (POLLOUT | POLLWRNORM);
 
-	to[0] = (struct pollfd){.fd = entry->fd};
+	to[0] = (struct pollfd){.fd = entry->fd, .events = entry->events & POLLPRI};
 	if (reads)
 		to[0].events |= (short)(entry->events & ~(POLLOUT | POLLWRNORM)) | POLLRDHUP;
 	if (writes && !send_has_moved(connection))

@@ -88,13 +88,27 @@ EXPORT int listen(int fd, int backlog)
 	return result;
 }
 
+static bool fd_is_tcp(int fd)
+{
+	int domain = 0, protocol = 0;
+	socklen_t length = sizeof(int);
+
+	if (libc.getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) < 0)
+		return false;
+	length = sizeof(int);
+	return (domain == AF_INET || domain == AF_INET6) &&
+	       libc.getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 &&
+	       protocol == IPPROTO_TCP;
+}
+
 static void accepted(int listener, int fd, int flags)
 {
 	struct connection *connection = connection_get(listener);
 
-	if (!connection)
-		return;
-	connection_put(connection);
+	if (connection)
+		connection_put(connection);
+	else if (settings.off || !fd_is_tcp(fd))
+		return; /* the listener was inherited or passed: ask the new socket itself */
 	if (!connection_new(fd))
 		return;
 	connection = connection_get(fd);
@@ -172,16 +186,22 @@ static bool only_tcp_can(int level, int name, const void *value, socklen_t lengt
 EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
 {
 	struct connection *connection;
-	int result;
+	bool refuse;
 
 	libc_ready();
-	result = libc.setsockopt(fd, level, name, value, length);
-	if (result == 0 && only_tcp_can(level, name, value, length)) {
+	if (__builtin_expect(only_tcp_can(level, name, value, length), 0)) {
 		connection = connection_get(fd);
 		if (connection) {
 			connection_pin(connection, REASON_OPTION);
+			/* Too late for what works on the bytes inside the kernel. */
+			refuse = level == IPPROTO_TCP && is_attached(connection) &&
+				 (send_has_moved(connection) || receive_has_moved(connection));
 			connection_put(connection);
+			if (refuse) {
+				errno = ENOPROTOOPT;
+				return -1;
+			}
 		}
 	}
-	return result;
+	return libc.setsockopt(fd, level, name, value, length);
 }

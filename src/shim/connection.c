@@ -3,6 +3,7 @@
 
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include "ring/lock.h"
@@ -54,6 +55,17 @@ static void pool_give(struct connection *connection)
 	lock_drop(&pool_lock);
 }
 
+/* A descriptor of that number was closed where we could not see it. */
+static void forget_stale(int fd)
+{
+	struct connection *stale = connection_get(fd);
+
+	if (!stale)
+		return;
+	connection_close(stale, fd);
+	connection_put(stale);
+}
+
 struct connection *connection_new(int fd)
 {
 	struct connection *connection = pool_take();
@@ -80,6 +92,7 @@ struct connection *connection_new(int fd)
 	connection->times_full = 0;
 	connection->watches = NULL;
 	connection->fd = fd;
+	forget_stale(fd);
 	atomic_fetch_add(&connection->users, 1); /* the table's */
 	atomic_store(&connection->descriptors, 1);
 	atomic_store(&connection->phase, PHASE_IDLE);
@@ -111,6 +124,7 @@ static void tear_down(struct connection *connection)
 	struct side_record *side = connection->side;
 
 	atomic_store(&connection->phase, PHASE_FREE);
+	epoll_forget(connection, -1);
 	ring_unmap(&connection->send);
 	ring_unmap(&connection->receive);
 	if (connection->control)
@@ -220,11 +234,30 @@ static void say_good_bye(struct connection *connection, int fd)
 	atomic_fetch_or(&ours->marks, MARK_CLOSED);
 }
 
+/*
+ * The daemon may still hold the socket that was offered: the FIN is not to wait for it.  Where
+ * closing resets instead, it does.
+ */
+static void send_fin(struct connection *connection, int fd)
+{
+	struct linger linger = {0};
+	socklen_t length = sizeof(linger);
+	int unread = 0;
+
+	if (atomic_load(&connection->side->holders) != 1 || libc.ioctl(fd, FIONREAD, &unread) < 0 ||
+	    libc.getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &length) < 0)
+		return;
+	if (unread == 0 && !(linger.l_onoff && linger.l_linger == 0))
+		(void)libc.shutdown(fd, SHUT_WR);
+}
+
 void connection_close(struct connection *connection, int fd)
 {
+	uintptr_t slot = (uintptr_t)connection;
 	int other = -1;
 
-	fd_table_set(fd, 0);
+	if (!atomic_compare_exchange_strong(&fd_table[fd], &slot, 0))
+		return;
 	epoll_forget(connection, fd);
 	if (atomic_load(&connection->fd) == fd)
 		atomic_store(&connection->fd, -1);
@@ -238,7 +271,32 @@ void connection_close(struct connection *connection, int fd)
 	}
 	if (is_attached(connection))
 		say_good_bye(connection, fd);
+	else if (connection_phase(connection) == PHASE_OFFERED)
+		send_fin(connection, fd);
 	connection_put(connection); /* the table's; the caller still has its own */
+}
+
+void connection_offers_are_void(void)
+{
+	for (uint32_t i = 0; i < pool_used; i++) {
+		uint32_t offered = PHASE_OFFERED;
+
+		if (atomic_compare_exchange_strong(&pool[i].phase, &offered, PHASE_TCP))
+			pool[i].id = 0;
+	}
+}
+
+void connection_leave_all(void)
+{
+	for (uint32_t i = 0; i < pool_used; i++)
+		if (atomic_load(&pool[i].descriptors) > 0 && pool[i].side)
+			atomic_fetch_sub(&pool[i].side->holders, 1);
+}
+
+void connection_describe(struct connection *connection, int fd)
+{
+	if (connection->side && connection->side->peer.port == 0)
+		describe(connection->side, fd);
 }
 
 void connection_after_fork(void)

@@ -145,6 +145,7 @@ void connection_dup(struct connection *connection, int fd);
  * @connection: what connection_get(@fd) gave; the caller still puts it
  *
  * Says good-bye in the ring when it is the last descriptor; the caller then closes @fd for real.
+ * Of two threads that close the same descriptor, one does.
  */
 void connection_close(struct connection *connection, int fd);
 
@@ -153,6 +154,15 @@ void connection_before_fork(void);
 
 /* connection_make_id - give it the id under which it is offered; unique in this process */
 uint64_t connection_make_id(struct connection *connection);
+
+/* connection_offers_are_void - the daemon is gone: what was offered and not paired is TCP again */
+void connection_offers_are_void(void);
+
+/* connection_leave_all - this process ends: it is a holder no more */
+void connection_leave_all(void);
+
+/* connection_describe - note addresses and cookie, when they are known at last */
+void connection_describe(struct connection *connection, int fd);
 
 /* connection_after_fork - in the child: no other thread is inside a call any more */
 void connection_after_fork(void);

@@ -11,6 +11,7 @@
 #include "ring/lock.h"
 #include "shim/fd_table.h"
 #include "shim/libc.h"
+#include "shim/settings.h"
 
 #define POLLERS_MAX 65536U
 #define WATCHES_MAX FD_TABLE_MAX
@@ -154,6 +155,11 @@ static void watch_leave(struct watch *watch)
 	int inner = watch->poller->inner;
 
 	watch_cool(watch);
+	if (watch->poller->inherited)
+		return;
+	/* While the daemon holds the socket, closing it would not end the kernel's registration. */
+	if (watch->native && watch->connection->id)
+		(void)libc.epoll_ctl(watch->poller->epoll, EPOLL_CTL_DEL, watch->fd, NULL);
 	if (watch->native || inner < 0)
 		return;
 	(void)libc.epoll_ctl(inner, EPOLL_CTL_DEL, watch->fd, NULL);
@@ -202,6 +208,9 @@ static void watch_unlink(struct watch *watch)
 		link = &(*link)->next_of_poller;
 	if (*link)
 		*link = watch->next_of_poller;
+	watch->connection = NULL;
+	if (watch->poller->inherited)
+		return; /* its address may still come out of the shared inner epoll */
 	watch->next_of_poller = watches_free;
 	watches_free = watch;
 }
@@ -285,6 +294,12 @@ static int control_add(int epoll, int fd, struct connection *connection, struct 
 	}
 	if (watch && !watch->native)
 		return -EEXIST;
+	if (poller && poller->inherited) {
+		/* The parent would read our addresses there. */
+		if (!is_attached(connection))
+			connection_pin(connection, REASON_SHARED);
+		return libc.epoll_ctl(epoll, EPOLL_CTL_ADD, fd, event) < 0 ? -errno : 0;
+	}
 	if (!is_attached(connection) && libc.epoll_ctl(epoll, EPOLL_CTL_ADD, fd, event) < 0)
 		return -errno;
 	if (!poller)
@@ -358,6 +373,17 @@ static bool has_fired(const struct watch *watch)
 	return fired;
 }
 
+static void stop_one_shot(struct watch *watch)
+{
+	struct epoll_event nothing = {.events = EPOLLONESHOT, .data = watch->data};
+
+	if (!(watch->events & EPOLLONESHOT))
+		return;
+	watch->disabled = has_fired(watch);
+	if (!watch->disabled)
+		(void)libc.epoll_ctl(watch->poller->epoll, EPOLL_CTL_MOD, watch->fd, &nothing);
+}
+
 bool epoll_prepare(struct connection *connection)
 {
 	bool ready = true;
@@ -380,9 +406,12 @@ void epoll_attach(struct connection *connection)
 		if (!watch->native)
 			continue;
 		(void)lock_take(&poller->lock, thread_id());
-		watch->disabled = has_fired(watch);
-		(void)watch_enter(watch);
-		(void)libc.epoll_ctl(poller->epoll, EPOLL_CTL_DEL, watch->fd, NULL);
+		/* A one-shot is stopped first, so that nobody receives it while we look. */
+		stop_one_shot(watch);
+		if (watch_enter(watch) == 0)
+			(void)libc.epoll_ctl(poller->epoll, EPOLL_CTL_DEL, watch->fd, NULL);
+		else
+			settings_say("descriptor %d: its epoll cannot be taken over", watch->fd);
 		lock_drop(&poller->lock);
 	}
 	if (locked)
@@ -397,7 +426,7 @@ void epoll_forget(struct connection *connection, int fd)
 		return;
 	for (watch = connection->watches; watch; watch = next) {
 		next = watch->next_of_connection;
-		if (watch->fd == fd)
+		if (watch->fd == fd || fd < 0)
 			watch_end(watch);
 	}
 	lock_drop(&links);
@@ -425,18 +454,25 @@ void epoll_dup(struct poller *poller, int fd)
 		poller->descriptors++;
 }
 
+/* The child is to find every list whole. */
 void epoll_before_fork(void)
 {
 	(void)lock_take(&links, thread_id());
+	for (uint32_t i = 0; i < pollers_used; i++)
+		(void)lock_take(&pollers[i].lock, thread_id());
 }
 
 void epoll_after_fork(bool in_child)
 {
 	if (!in_child) {
+		for (uint32_t i = 0; i < pollers_used; i++)
+			lock_drop(&pollers[i].lock);
 		lock_drop(&links);
 		return;
 	}
 	atomic_store(&links, 0);
-	for (uint32_t i = 0; i < pollers_used; i++)
+	for (uint32_t i = 0; i < pollers_used; i++) {
 		atomic_store(&pollers[i].lock, 0);
+		pollers[i].inherited = true;
+	}
 }

@@ -80,6 +80,7 @@ struct watch {
  * @watches: all of them
  * @hot: list head
  * @hot_count: its length
+ * @inherited: a parent's, before fork: its inner epoll is the parent's too, and left alone
  * @asked_at: when the kernel was last asked without waiting, nanoseconds
  * @habit: of waiting here
  * @next_free: link of the pool
@@ -93,6 +94,7 @@ struct poller {
 	struct watch *watches;
 	struct watch *hot;
 	uint32_t hot_count;
+	bool inherited;
 	uint64_t asked_at;
 	struct wait_habit habit;
 	struct poller *next_free;
@@ -118,7 +120,7 @@ bool epoll_prepare(struct connection *connection);
 /* epoll_attach - the connection has rings now: take its registrations over */
 void epoll_attach(struct connection *connection);
 
-/* epoll_forget - @fd is about to be closed: its registrations end */
+/* epoll_forget - @fd is about to be closed: its registrations end; -1: all of them */
 void epoll_forget(struct connection *connection, int fd);
 
 /* epoll_closed - the program closes descriptor @fd of its epoll; epoll_dup - it has one more */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <time.h>
 
@@ -12,7 +13,7 @@
 #include "shim/settings.h"
 
 #define KERNEL_EVERY_NS 20000ULL /* with rings always ready, the kernel is asked that often */
-#define SPINS_PER_LOOK 4U /* yields before the kernel is asked while we wait */
+#define SPINS_PER_LOOK 16U /* yields before the kernel is asked while we wait */
 #define IDLE_COOL 32U     /* times found idle before a watch is armed and left alone */
 #define INNER_BATCH 64
 
@@ -159,6 +160,8 @@ static void note_inner(const struct epoll_event *event)
 	struct connection *connection = watch->connection;
 	const bool over = event->events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP);
 
+	if (!connection)
+		return; /* gone from an inherited epoll */
 	switch (event->data.u64 & SOURCE_MASK) {
 	case SOURCE_DATA:
 		bell_seen(connection, BELL_DATA);
@@ -295,6 +298,8 @@ static bool arm_all(struct poller *poller)
 	return idle;
 }
 
+static bool no_pwait2;
+
 static int kernel_wait(int epoll, struct epoll_event *events, int most, uint64_t deadline,
 		       const sigset_t *mask)
 {
@@ -305,11 +310,28 @@ static int kernel_wait(int epoll, struct epoll_event *events, int most, uint64_t
 		return libc.epoll_pwait(epoll, events, most, -1, mask);
 	now = deadline ? now_ns() : 0;
 	left = deadline > now ? deadline - now : 0;
-	if (left % 1000000 == 0 || !libc.epoll_pwait2)
-		return libc.epoll_pwait(epoll, events, most, (int)((left + 999999) / 1000000), mask);
 	rest.tv_sec = (time_t)(left / 1000000000);
 	rest.tv_nsec = (long)(left % 1000000000);
-	return libc.epoll_pwait2(epoll, events, most, &rest, mask);
+	if (left % 1000000 && libc.epoll_pwait2 && !no_pwait2) {
+		int n = libc.epoll_pwait2(epoll, events, most, &rest, mask);
+
+		if (n >= 0 || (errno != ENOSYS && errno != EPERM))
+			return n;
+		no_pwait2 = true; /* an old kernel, or a filter of system calls */
+	}
+	left = (left + 999999) / 1000000;
+	return libc.epoll_pwait(epoll, events, most, left > INT_MAX ? INT_MAX : (int)left, mask);
+}
+
+static bool got_hot(struct poller *poller)
+{
+	bool hot;
+
+	if (poller->inner < 0 || lock_take(&poller->lock, thread_id()) < 0)
+		return false;
+	hot = poller->hot != NULL;
+	lock_drop(&poller->lock);
+	return hot;
 }
 
 static int sleep_in_kernel(struct poller *poller, int epoll, struct epoll_event *events, int most,
@@ -320,6 +342,11 @@ static int sleep_in_kernel(struct poller *poller, int epoll, struct epoll_event 
 
 	if (poller)
 		atomic_fetch_add(&poller->sleepers, 1);
+	if (poller && deadline && got_hot(poller)) {
+		/* Another thread changed a registration after we had armed all: look again. */
+		atomic_fetch_sub(&poller->sleepers, 1);
+		return -ESTALE;
+	}
 	n = kernel_wait(epoll, events, most, deadline, mask);
 	if (poller)
 		atomic_fetch_sub(&poller->sleepers, 1);
@@ -356,6 +383,8 @@ int epoll_wait_for(struct poller *poller, int epoll, struct epoll_event *events,
 			}
 		}
 		n = sleep_in_kernel(poller, epoll, events, most, deadline, mask);
+		if (n == -ESTALE)
+			continue;
 		if (n < 0)
 			return n;
 		last = n == 0 || deadline == 0;

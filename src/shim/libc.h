@@ -79,6 +79,7 @@
 	X(__sighandler_t, signal, (int, __sighandler_t))                                           \
 	X(__sighandler_t, __sysv_signal, (int, __sighandler_t))                                    \
 	X(int, siginterrupt, (int, int))                                                           \
+	X(void, _exit, (int))                                                                      \
 	X(long, syscall, (long, ...))
 
 /**

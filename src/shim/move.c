@@ -44,7 +44,7 @@ static bool tcp_info(int fd, struct tcp_info *info)
 	       info->tcpi_state == STATE_ESTABLISHED;
 }
 
-static bool count_in_kernel(const struct connection *connection, int fd,
+static bool count_in_kernel(const struct connection *connection, int fd, bool both,
 			    struct kernel_counts *counts)
 {
 	struct tcp_info before, after;
@@ -56,7 +56,7 @@ static bool count_in_kernel(const struct connection *connection, int fd,
 		    libc.ioctl(fd, SIOCINQ, &queued_in) < 0 || !tcp_info(fd, &after))
 			return false;
 		if (before.tcpi_bytes_acked != after.tcpi_bytes_acked ||
-		    before.tcpi_bytes_received != after.tcpi_bytes_received)
+		    (both && before.tcpi_bytes_received != after.tcpi_bytes_received))
 			continue;
 		counts->written = (uint64_t)after.tcpi_bytes_acked + (uint64_t)queued_out -
 				  (connection->opened_by_connect ? 1U : 0U); /* its SYN */
@@ -91,6 +91,7 @@ void move_offer(struct connection *connection, int fd)
 		connection->offered_at = coarse_seconds();
 	if (session_is_away())
 		return;
+	connection_describe(connection, fd);
 	if (atomic_load(&side->holders) != 1) {
 		side->reason = REASON_SHARED;
 		return;
@@ -215,7 +216,7 @@ bool move_attach(struct connection *connection, const struct message_paired *pai
 	connection->side->reason = REASON_ATTACHED;
 	atomic_store(&connection->phase, PHASE_ATTACHED);
 	epoll_attach(connection);
-	move_confirm(connection, connection->fd);
+	move_confirm(connection, connection->fd, 0);
 	return true;
 }
 
@@ -240,11 +241,12 @@ static void second_user(struct connection *connection)
 	settings_say("descriptor %d: %s", connection->fd, reason_text(REASON_SECOND_USER));
 }
 
-void move_confirm_slowly(struct connection *connection, int fd)
+void move_confirm_slowly(struct connection *connection, int fd, uint32_t own)
 {
 	struct side_record *side = connection->side;
 	struct segment_writer *ours = our_writer(connection);
 	struct kernel_counts counts;
+	uint64_t sent, received;
 	uint32_t reading;
 
 	if (atomic_load(&ours->switched) == SWITCH_OFF)
@@ -252,15 +254,19 @@ void move_confirm_slowly(struct connection *connection, int fd)
 	reading = atomic_load(&side->receive.in_kernel);
 	if (reading > 1 || atomic_load(&connection->pollers))
 		return;
-	if (!count_in_kernel(connection, fd, &counts))
+	sent = atomic_load(&side->send.tcp_bytes);
+	received = atomic_load(&side->receive.tcp_bytes);
+	if (!count_in_kernel(connection, fd, true, &counts))
 		return;
-	if (counts.read == atomic_load(&side->receive.tcp_bytes) &&
-	    counts.written == atomic_load(&side->send.tcp_bytes)) {
+	if (counts.read == received && counts.written == sent) {
 		atomic_fetch_or(&ours->marks, MARK_ATTACHED);
 		return;
 	}
-	/* A call that is just returning has not been counted yet: that is not a second user. */
-	if (reading == 0 && atomic_load(&side->receive.in_kernel) == 0 &&
+	/* A call of another thread that was under way has changed the one or the other. */
+	if (sent != atomic_load(&side->send.tcp_bytes) ||
+	    received != atomic_load(&side->receive.tcp_bytes))
+		return;
+	if (reading == own && atomic_load(&side->receive.in_kernel) == own &&
 	    atomic_load(&side->send.in_kernel) == 0 && ++connection->mismatches > 2)
 		second_user(connection);
 }
@@ -270,7 +276,7 @@ static int sender_is_alone(struct connection *connection, int fd)
 {
 	struct kernel_counts counts;
 
-	if (!count_in_kernel(connection, fd, &counts))
+	if (!count_in_kernel(connection, fd, false, &counts))
 		return -1;
 	return counts.written == atomic_load(&connection->side->send.tcp_bytes);
 }
@@ -298,7 +304,10 @@ static int switch_with(struct connection *connection, int fd, const void *byte)
 		return errno == EAGAIN ? -EAGAIN : 0;
 	}
 	atomic_fetch_add(&side->send.tcp_bytes, 1);
-	if (sender_is_alone(connection, fd) != 1) {
+	alone = sender_is_alone(connection, fd);
+	for (int again = 0; alone < 0 && again < 16; again++)
+		alone = sender_is_alone(connection, fd);
+	if (alone != 1) {
 		atomic_store(&ours->switched, SWITCH_OFF);
 		side->reason = REASON_SECOND_USER;
 		return 1;

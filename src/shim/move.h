@@ -89,14 +89,17 @@ bool move_receive(struct connection *connection);
 /* move_undecided - the switching byte was read, and the sender has not said DONE or OFF yet */
 bool move_undecided(const struct connection *connection);
 
-/* move_confirm - publish MARK_ATTACHED once this end is quiet; cheap when there is nothing to do */
-void move_confirm_slowly(struct connection *connection, int fd);
+void move_confirm_slowly(struct connection *connection, int fd, uint32_t own);
 
-static inline void move_confirm(struct connection *connection, int fd)
+/**
+ * move_confirm - publish MARK_ATTACHED once this end is quiet; cheap when there is nothing to do
+ * @own: how many calls in side.receive.in_kernel are the caller's
+ */
+static inline void move_confirm(struct connection *connection, int fd, uint32_t own)
 {
 	if (!(atomic_load_explicit(&our_writer(connection)->marks, memory_order_relaxed) &
 	      MARK_ATTACHED))
-		move_confirm_slowly(connection, fd);
+		move_confirm_slowly(connection, fd, own);
 }
 
 #endif

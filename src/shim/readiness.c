@@ -30,10 +30,10 @@ static short from_ring(struct connection *connection)
 	short bits = 0;
 
 	if (receive_has_moved(connection)) {
-		if (ring_available(&connection->receive) || (marks & (MARK_SHUT | MARK_CLOSED)) ||
+		if (ring_available(&connection->receive) || (marks & MARK_SHUT) ||
 		    has_ended(connection, ENDED_RESET))
 			bits |= IN_BITS;
-		if (marks & (MARK_SHUT | MARK_CLOSED))
+		if (marks & MARK_SHUT)
 			bits |= POLLRDHUP;
 	}
 	if (send_has_moved(connection) && ring_writable(&connection->send))

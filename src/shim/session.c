@@ -108,6 +108,7 @@ static void hang_up(void)
 {
 	fd_unhide(session);
 	session = -1;
+	connection_offers_are_void();
 }
 
 static time_t now_seconds(void)
@@ -122,7 +123,7 @@ static int open_session(void)
 {
 	union message hello;
 
-	if (now_seconds() < not_before || side_descriptor() < 0)
+	if (now_seconds() < not_before || !side_make())
 		return -ENOENT;
 	session = connect_to_any();
 	if (session >= 0)

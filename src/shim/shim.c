@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "shim/connection.h"
 #include "shim/epoll.h"
@@ -48,6 +49,26 @@ __attribute__((constructor)) static void start(void)
 	session_note_paths();
 	fd_table_init();
 	pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+/* A process that ends without closing is a holder no more (who is killed stays one: that is safe). */
+__attribute__((destructor)) static void end(void)
+{
+	if (fd_table_is_ours())
+		connection_leave_all();
+}
+
+EXPORT void _exit(int status)
+{
+	libc_ready();
+	end();
+	libc._exit(status);
+	__builtin_unreachable();
+}
+
+EXPORT void _Exit(int status)
+{
+	_exit(status);
 }
 
 /*

@@ -13,6 +13,7 @@
 static _Atomic(struct side_header *) header;
 static int descriptor = -1;
 static _Atomic uint32_t hint;
+static _Atomic uint32_t lock; /* of making the segment */
 
 static struct side_record *records(struct side_header *of)
 {
@@ -49,7 +50,6 @@ static struct side_header *segment_make(void)
 
 static struct side_header *segment_get(void)
 {
-	static _Atomic uint32_t lock;
 	struct side_header *of = atomic_load_explicit(&header, memory_order_acquire);
 
 	if (of || lock_take(&lock, thread_id()) < 0)
@@ -61,6 +61,11 @@ static struct side_header *segment_get(void)
 	}
 	lock_drop(&lock);
 	return of;
+}
+
+bool side_make(void)
+{
+	return segment_get() != NULL;
 }
 
 struct side_record *side_new(void)
@@ -155,4 +160,5 @@ void side_after_fork(void)
 	atomic_store(&header, NULL);
 	descriptor = -1;
 	atomic_store(&hint, 0);
+	atomic_store(&lock, 0); /* another thread of the parent may have been making it */
 }

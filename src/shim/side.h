@@ -8,10 +8,15 @@
 #ifndef SMCU_SHIM_SIDE_H
 #define SMCU_SHIM_SIDE_H
 
+#include <stdbool.h>
+
 #include "ring/side.h"
 
 /* side_new - a zeroed record with one holder, or NULL when there is none to be had */
 struct side_record *side_new(void);
+
+/* side_make - have a segment, records or not; false when there is none to be had */
+bool side_make(void);
 
 /* side_free - the last holder is gone: add the record to the totals and free it */
 void side_free(struct side_record *record);

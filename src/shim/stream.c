@@ -109,7 +109,7 @@ static ssize_t receive_tcp(struct connection *connection, int fd, const struct p
 	bool may_sleep;
 	ssize_t n;
 
-	move_confirm(connection, fd);
+	move_confirm(connection, fd, 1);
 	may_sleep = alone && !move_undecided(connection);
 	n = kernel_receive(fd, place, may_sleep ? flags : flags | MSG_DONTWAIT);
 	if (n == -EAGAIN && !may_sleep)
@@ -389,7 +389,7 @@ static ssize_t send_before(struct connection *connection, int fd, const struct p
 	size_t room;
 	int moved;
 
-	move_confirm(connection, fd);
+	move_confirm(connection, fd, 0);
 	if (!move_may_send(connection) || (flags & MSG_OOB))
 		return send_tcp(connection, fd, place, SIZE_MAX, flags);
 	moved = move_send(connection, fd, place_at(place, &room));
@@ -606,8 +606,6 @@ ssize_t stream_fill(struct connection *connection, int fd, size_t total, int fla
 		else
 			n = fill_by_copy(connection, fd, total - done, flags, fill, context, &end);
 		if (n == 0 && in_ring && !end) {
-			if (done && stream_is_nonblocking(connection, flags))
-				break;
 			n = wait_for_room(connection, fd, flags, &call);
 			if (n == 0)
 				continue;
