@@ -130,6 +130,7 @@ struct message_offer {
  * @id: from OFFER
  * @end: 0 or 1: this end writes direction @end of the segment and reads direction 1 - @end
  * @ring_bytes: size of each direction's ring in the segment (a power of two)
+ * @flags: PAIRED_*
  *
  * Brings the segment, the data bell and the space bell, in this order (see segment.h, doorbell.h).
  */
@@ -138,7 +139,12 @@ struct message_paired {
 	uint64_t id;
 	uint32_t end;
 	uint32_t ring_bytes;
+	uint32_t flags;
+	uint32_t reserved;
 };
+
+/* Both ends belong to one user: a call that the peer could block may be made on the segment. */
+#define PAIRED_SAME_USER (1U << 0)
 
 /**
  * struct message_refused - this end stays TCP

@@ -180,8 +180,8 @@ static void hand_over_close(struct disposer *disposer, const struct hand_over *m
 	}
 }
 
-static int send_end(const struct offer *offer, const struct hand_over *made, unsigned int end,
-		    uint32_t ring_bytes)
+static int send_end(const struct offer *offer, const struct offer *peer,
+		    const struct hand_over *made, unsigned int end, uint32_t ring_bytes)
 {
 	int fds[3] = {made->segment, made->data[end], made->space[end]};
 	union message message;
@@ -190,6 +190,8 @@ static int send_end(const struct offer *offer, const struct hand_over *made, uns
 	message.paired.id = offer->id;
 	message.paired.end = end;
 	message.paired.ring_bytes = ring_bytes;
+	if (offer->session->user == peer->session->user)
+		message.paired.flags = PAIRED_SAME_USER;
 	return session_send(offer->session, &message, fds, 3);
 }
 
@@ -244,9 +246,9 @@ static void pair(struct apps *apps, struct offer *first, struct offer *second)
 	}
 	mark_paired(apps, first);
 	mark_paired(apps, second);
-	error = send_end(first, &made, 0, ring_bytes);
+	error = send_end(first, second, &made, 0, ring_bytes);
 	if (!error)
-		error = send_end(second, &made, 1, ring_bytes);
+		error = send_end(second, first, &made, 1, ring_bytes);
 	hand_over_close(apps->disposer, &made);
 	if (error == -ETOOMANYREFS || error == -EMFILE)
 		refuse_both(first, second, REASON_DESCRIPTORS);

@@ -21,7 +21,7 @@
 
 #define WAIT_PAUSES 12U                /* looks with a pause between, before the first yield */
 #define WAIT_YIELDS_DEFAULT 100U
-#define WAIT_SHORT_SLEEP_NS 150000ULL  /* a sleep shorter than that: waiting would have paid */
+#define WAIT_SHORT_SLEEP_NS 50000ULL   /* a sleep shorter than that: waiting would have paid */
 
 enum wait_step { WAIT_PAUSE, WAIT_YIELD, WAIT_SLEEP };
 

@@ -16,6 +16,7 @@
 #include "shim/readiness.h"
 #include "shim/session.h"
 #include "shim/settings.h"
+#include "shim/stream.h"
 
 #define ON_STACK 64 /* descriptors translated without asking for memory */
 #define PER_FD 3    /* what one attached connection becomes */
@@ -181,10 +182,18 @@ static bool translate(const struct pollfd *entry, struct connection *connection,
 	return !has_ended(connection, ENDED_DATA_BELL | ENDED_SPACE_BELL);
 }
 
+static bool wants_trim(const struct polling *polling)
+{
+	for (nfds_t i = 0; i < polling->count; i++)
+		if (is_translated(polling, i) && stream_wants_trim(polling->connections[i]))
+			return true;
+	return false;
+}
+
 static int sleep_on_all(struct polling *polling, uint64_t deadline, const sigset_t *mask)
 {
 	struct timespec rest, *limit = NULL;
-	bool bells_live = true;
+	bool bells_live = true, trims;
 	uint64_t now;
 	int n;
 
@@ -201,6 +210,9 @@ static int sleep_on_all(struct polling *polling, uint64_t deadline, const sigset
 	now = now_ns();
 	if (!bells_live && deadline > now + DEAD_BELL_NS)
 		deadline = now + DEAD_BELL_NS;
+	trims = wants_trim(polling);
+	if (trims && deadline > now + STREAM_IDLE_NS)
+		deadline = now + STREAM_IDLE_NS;
 	if (deadline != NEVER) {
 		now = deadline > now ? deadline - now : 0;
 		rest.tv_sec = (time_t)(now / 1000000000);
@@ -208,6 +220,9 @@ static int sleep_on_all(struct polling *polling, uint64_t deadline, const sigset
 		limit = &rest;
 	}
 	n = libc.ppoll(polling->sleeping, polling->count * PER_FD, limit, mask);
+	for (nfds_t i = 0; n == 0 && trims && i < polling->count; i++)
+		if (is_translated(polling, i))
+			stream_trim(polling->connections[i]);
 	return n < 0 ? -errno : n;
 }
 

@@ -77,6 +77,7 @@ struct watch; /* a registration in an epoll (epoll.h) */
  * @send, @receive: the rings
  * @segment, @data_bell, @space_bell: hidden descriptors, -1 before ATTACHED
  * @end: our number in the segment
+ * @same_user: the peer is the same user's, and may be let hold up a system call of ours
  * @habits: waiting habits, by enum way
  * @near_habit: of waiting for the reader at the end of the near part
  * @times_full: how often a non-blocking writer found the ring full (space is then an edge)
@@ -106,6 +107,7 @@ struct connection {
 	int data_bell;
 	int space_bell;
 	unsigned int end;
+	bool same_user;
 	struct wait_habit habits[2];
 	struct wait_habit near_habit;
 	_Atomic uint32_t times_full;

@@ -81,6 +81,7 @@ struct watch {
  * @hot: list head
  * @hot_count: its length
  * @inherited: a parent's, before fork: its inner epoll is the parent's too, and left alone
+ * @active: something happened since idle pages were last given back
  * @asked_at: when the kernel was last asked without waiting, nanoseconds
  * @habit: of waiting here
  * @next_free: link of the pool
@@ -95,6 +96,7 @@ struct poller {
 	struct watch *hot;
 	uint32_t hot_count;
 	bool inherited;
+	bool active;
 	uint64_t asked_at;
 	struct wait_habit habit;
 	struct poller *next_free;

@@ -11,6 +11,7 @@
 #include "shim/libc.h"
 #include "shim/readiness.h"
 #include "shim/settings.h"
+#include "shim/stream.h"
 
 #define KERNEL_EVERY_NS 20000ULL /* with rings always ready, the kernel is asked that often */
 #define SPINS_PER_LOOK 16U /* yields before the kernel is asked while we wait */
@@ -242,6 +243,7 @@ static int harvest_rings(struct poller *poller, struct epoll_event *events, int 
 	}
 	if (first < most && lock_take(&poller->lock, thread_id()) == 0) {
 		n = harvest(poller, events + first, most - first);
+		poller->active = true;
 		lock_drop(&poller->lock);
 	}
 	return first + n;
@@ -323,6 +325,36 @@ static int kernel_wait(int epoll, struct epoll_event *events, int most, uint64_t
 	return libc.epoll_pwait(epoll, events, most, left > INT_MAX ? INT_MAX : (int)left, mask);
 }
 
+/* A second without an event: the rings' pages can go. */
+static void trim_all(struct poller *poller)
+{
+	poller->active = false;
+	if (lock_take(&poller->lock, thread_id()) < 0)
+		return;
+	for (struct watch *watch = poller->watches; watch; watch = watch->next_of_poller)
+		if (!watch->native)
+			stream_trim(watch->connection);
+	lock_drop(&poller->lock);
+}
+
+static int kernel_wait_or_idle(struct poller *poller, int epoll, struct epoll_event *events,
+			       int most, uint64_t deadline, const sigset_t *mask)
+{
+	uint64_t idle;
+	int n;
+
+	if (!poller || !poller->active || deadline == 0)
+		return kernel_wait(epoll, events, most, deadline, mask);
+	idle = now_ns() + STREAM_IDLE_NS;
+	if (deadline > idle) {
+		n = kernel_wait(epoll, events, most, idle, mask);
+		if (n != 0)
+			return n;
+		trim_all(poller);
+	}
+	return kernel_wait(epoll, events, most, deadline, mask);
+}
+
 static bool got_hot(struct poller *poller)
 {
 	bool hot;
@@ -347,7 +379,7 @@ static int sleep_in_kernel(struct poller *poller, int epoll, struct epoll_event 
 		atomic_fetch_sub(&poller->sleepers, 1);
 		return -ESTALE;
 	}
-	n = kernel_wait(epoll, events, most, deadline, mask);
+	n = kernel_wait_or_idle(poller, epoll, events, most, deadline, mask);
 	if (poller)
 		atomic_fetch_sub(&poller->sleepers, 1);
 	if (start)

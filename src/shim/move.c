@@ -153,6 +153,7 @@ static void set_up_rings(struct connection *connection, uint8_t *memory,
 	unsigned int out = paired->end, in = !paired->end;
 
 	connection->end = out;
+	connection->same_user = paired->flags & PAIRED_SAME_USER;
 	connection->control = (struct segment_control *)memory;
 	connection->send = (struct ring){
 		.shared = &connection->control->direction[out],

@@ -524,6 +524,16 @@ ssize_t stream_send(struct connection *connection, int fd, const struct iovec *i
 	return done ? (ssize_t)done : n;
 }
 
+void stream_trim(struct connection *connection)
+{
+	struct ring *ring = &connection->send;
+
+	if (!stream_wants_trim(connection) || lock_take(&ring->own->lock, thread_id()) < 0)
+		return;
+	ring_trim(ring, STREAM_KEEP);
+	lock_drop(&ring->own->lock);
+}
+
 void stream_shut(struct connection *connection)
 {
 	atomic_fetch_or(&our_writer(connection)->marks, MARK_SHUT);

@@ -27,6 +27,9 @@
 #include "shim/connection.h"
 #include "shim/move.h"
 
+#define STREAM_KEEP 4096U           /* ring bytes not worth giving back */
+#define STREAM_IDLE_NS 1000000000ULL /* a sleep that long is idleness */
+
 /**
  * stream_kernel_begin - is this call the kernel's alone?
  *
@@ -91,6 +94,20 @@ ssize_t stream_fill(struct connection *connection, int fd, size_t total, int fla
 
 /* stream_is_native - does the kernel serve sends, although the direction has moved? */
 bool stream_is_native(struct connection *connection, int fd);
+
+/**
+ * stream_trim - give back the pages of our ring, when the connection has been idle for a while
+ *
+ * Only between ends of one user: the peer could block the call.
+ */
+void stream_trim(struct connection *connection);
+
+/* stream_wants_trim - would stream_trim() have something to do? */
+static inline bool stream_wants_trim(const struct connection *connection)
+{
+	return connection->same_user && connection->side->send.high_water > STREAM_KEEP &&
+	       ring_unread(&connection->send) == 0;
+}
 
 /* stream_shut - before shutdown(SHUT_WR): nothing more comes */
 void stream_shut(struct connection *connection);

@@ -84,6 +84,7 @@ static int sleep_in_poll(struct connection *connection, int fd, enum way way, ui
 	struct pollfd fds[2] = {{.fd = fd, .events = events},
 				{.fd = bell_is_dead ? -1 : bell_fd(connection, bell),
 				 .events = POLLIN}};
+	const bool trims = stream_wants_trim(connection);
 	uint64_t now = now_ns(), limit = deadline;
 	struct timespec rest;
 	int n;
@@ -95,11 +96,15 @@ static int sleep_in_poll(struct connection *connection, int fd, enum way way, ui
 		fds[0].events = 0;
 	if (bell_is_dead && (limit == NO_DEADLINE || limit > now + BELL_IS_DEAD_NS))
 		limit = now + BELL_IS_DEAD_NS;
+	if (trims && (limit == NO_DEADLINE || limit > now + STREAM_IDLE_NS))
+		limit = now + STREAM_IDLE_NS;
 	rest.tv_sec = (time_t)((limit - now) / 1000000000ULL);
 	rest.tv_nsec = (long)((limit - now) % 1000000000ULL);
 	n = libc.ppoll(fds, 2, limit == NO_DEADLINE ? NULL : &rest, NULL);
 	if (n < 0)
 		return -errno;
+	if (n == 0 && trims)
+		stream_trim(connection);
 	if (fds[0].revents & (POLLRDHUP | POLLHUP | POLLERR))
 		atomic_fetch_or(&connection->ended, ENDED_TCP);
 	if (fds[1].revents)
