@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -84,6 +85,90 @@ static void edge_tells_each_arrival_once(void)
 	wait_one("more came", epoll, 1000);
 	close(epoll);
 	pair_close(ends);
+}
+
+/*
+ * What nginx relies on: it takes a call that did less than asked as "empty" or "full", and what
+ * FIONREAD said once as all that is to be read, and does not call again before the next edge.
+ * Returns how many of @total bytes came before there was none.
+ */
+static size_t edge_pump(const int ends[2], size_t total, size_t *wrong)
+{
+	enum { PART = 30000 };
+	static char block[PART];
+	struct epoll_event event = {EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, {0}}, events[2];
+	int epoll = epoll_create1(0), can_write = 1, can_read = 1, n, i;
+	int left = -1; /* what FIONREAD said; -1: not asked since the last event */
+	size_t sent = 0, got = 0, length;
+	struct dice dice = {7};
+	ssize_t went;
+
+	for (i = 0; i < 2; i++) {
+		set_nonblocking(ends[i], 1);
+		event.data.fd = ends[i];
+		epoll_ctl(epoll, EPOLL_CTL_ADD, ends[i], &event);
+	}
+	do {
+		while (can_write && sent < total) {
+			length = 1 + dice_below(&dice, PART);
+			length = total - sent < length ? total - sent : length;
+			pattern_fill(71, sent, block, length);
+			went = write(ends[0], block, length);
+			can_write = went == (ssize_t)length;
+			sent += went > 0 ? (size_t)went : 0;
+		}
+		for (i = 0; i < 40 && can_read; i++) {
+			length = 1 + dice_below(&dice, PART);
+			if (left > 0 && length > (size_t)left)
+				length = (size_t)left;
+			went = read(ends[1], block, length);
+			can_read = went == (ssize_t)length;
+			if (left >= 0 && went > 0)
+				left -= (int)went;
+			else if (can_read)
+				ioctl(ends[1], FIONREAD, &left);
+			can_read = can_read && left > 0;
+			if (went > 0 && pattern_check(71, got, block, (size_t)went) != (size_t)went)
+				++*wrong;
+			got += went > 0 ? (size_t)went : 0;
+		}
+		n = epoll_wait(epoll, events, 2, can_read || got == total ? 0 : 1000);
+		for (i = 0; i < n; i++) {
+			if (events[i].data.fd == ends[0] && events[i].events & EPOLLOUT)
+				can_write = 1;
+			if (events[i].data.fd == ends[1] && events[i].events & EPOLLIN) {
+				can_read = 1;
+				left = -1;
+			}
+		}
+	} while (got < total && (n > 0 || can_read));
+	close(epoll);
+	return got;
+}
+
+static void a_short_call_is_followed_by_an_edge(void)
+{
+	size_t wrong = 0;
+	int ends[2];
+
+	pair_open(ends);
+	say("%zu came", edge_pump(ends, 64U << 20, &wrong));
+	say("%zu wrong", wrong);
+	pair_close(ends);
+}
+
+/* The bytes before the switch are read to the last one while those after it wait already. */
+static void an_edge_is_not_lost_in_the_move(void)
+{
+	size_t wrong = 0, whole = 0;
+	int ends[2], i;
+
+	for (i = 0; i < 25; i++) {
+		connect_pair(ends);
+		whole += edge_pump(ends, 12U << 20, &wrong) == 12U << 20;
+		pair_close(ends);
+	}
+	say("%zu whole, %zu wrong", whole, wrong);
 }
 
 static void edge_tells_room_once(void)
@@ -272,6 +357,8 @@ static void a_short_wait_waits(void)
 const struct behaviour same_epoll[] = {
 	{"level_repeats_until_read", level_repeats_until_read},
 	{"edge_tells_each_arrival_once", edge_tells_each_arrival_once},
+	{"a_short_call_is_followed_by_an_edge", a_short_call_is_followed_by_an_edge},
+	{"an_edge_is_not_lost_in_the_move", an_edge_is_not_lost_in_the_move},
 	{"edge_tells_room_once", edge_tells_room_once},
 	{"level_tells_room", level_tells_room},
 	{"edge_of_both_directions", edge_of_both_directions},

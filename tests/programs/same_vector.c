@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -59,6 +60,41 @@ static void vectors_of_megabytes(void)
 	say_pattern("bytes", 9, 0, copy, done);
 	free(bytes);
 	free(copy);
+	pair_close(ends);
+}
+
+/*
+ * Programs with edge-triggered events (nginx) take a call that did less than asked as "empty" or
+ * "full" and wait for the next edge, which does not come if there was more.
+ */
+static void short_calls_mean_empty_or_full(void)
+{
+	enum { LENGTH = 30000, PART = 20000, CYCLES = 400 };
+	static char out[LENGTH], in[PART];
+	struct iovec parts[2] = {{in, 7000}, {in + 7000, PART - 7000}};
+	int ends[2], cycle, tries, queued, short_writes = 0, more_after_short = 0;
+	size_t got;
+	ssize_t n;
+
+	pair_open(ends);
+	set_nonblocking(ends[0], 1);
+	set_nonblocking(ends[1], 1);
+	for (cycle = 0; cycle < CYCLES; cycle++) {
+		n = write(ends[0], out, (size_t)(LENGTH - cycle));
+		short_writes += n != LENGTH - cycle;
+		for (tries = 0, queued = 0; tries < 1000 && queued < n; tries++) {
+			ioctl(ends[1], FIONREAD, &queued);
+			sleep_us(queued < n ? 1000 : 0);
+		}
+		for (got = 0; got < (size_t)(LENGTH - cycle); got += (size_t)n) {
+			n = cycle % 2 ? readv(ends[1], parts, 2) : read(ends[1], in, PART);
+			if (n <= 0)
+				break;
+			more_after_short += n < PART && got + (size_t)n < (size_t)(LENGTH - cycle);
+		}
+	}
+	say("short writes %d, short reads with more behind them %d", short_writes,
+	    more_after_short);
 	pair_close(ends);
 }
 
@@ -247,6 +283,7 @@ static void fortified_calls(void)
 const struct behaviour same_vector[] = {
 	{"writev_and_readv", writev_and_readv},
 	{"vectors_of_megabytes", vectors_of_megabytes},
+	{"short_calls_mean_empty_or_full", short_calls_mean_empty_or_full},
 	{"bad_vectors", bad_vectors},
 	{"sendmsg_and_recvmsg", sendmsg_and_recvmsg},
 	{"sendmsg_with_a_name_and_control", sendmsg_with_a_name_and_control},
