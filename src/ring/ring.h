@@ -8,7 +8,7 @@
  * the ring, @consumed were ever read.  Where a position stands in memory depends on the *lap*: the
  * stream position that stands at offset 0.  The writer begins a new lap
  *   - when it has reached the end of the ring, and
- *   - when the ring is empty and it stands a page or more from the start,
+ *   - when the ring is empty and it stands 64 KiB or more from the start,
  * so that a ring whose reader keeps up lives in a few hot pages, and one whose reader does not has
  * its whole size as a buffer.  At most one lap is ahead of the reader's.
  *
@@ -34,7 +34,19 @@
 
 #include "ring/side.h"
 
-#define RING_PIECE (64U * 1024U) /* bytes copied between two publications */
+#define RING_PIECE (64U * 1024U) /* bytes copied at most between two publications */
+#define RING_PIECE_LEAST 4096U
+
+/*
+ * ring_piece - how much of a write of @n bytes to publish at once: enough pieces for the reader to
+ * copy one while the next is written
+ */
+static inline size_t ring_piece(size_t n)
+{
+	size_t piece = n / 4;
+
+	return piece < RING_PIECE_LEAST ? RING_PIECE_LEAST : piece > RING_PIECE ? RING_PIECE : piece;
+}
 
 /**
  * struct ring - one direction as one process sees it

@@ -6,7 +6,9 @@
 static inline void pause_a_moment(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
+	/* Not "pause": a hypervisor may take many of them in a row for a lock held by a sleeper. */
+	for (int i = 0; i < 4; i++)
+		__asm__ volatile("lfence" ::: "memory");
 #elif defined(__aarch64__)
 	__asm__ volatile("isb" ::: "memory");
 #endif

@@ -19,7 +19,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define WAIT_PAUSES 12U                /* looks with a pause between, before the first yield */
+#define WAIT_PAUSES_LEAST 4U           /* looks with a pause between, before the first yield */
+#define WAIT_PAUSES_MOST 64U
 #define WAIT_YIELDS_DEFAULT 100U
 #define WAIT_SHORT_SLEEP_NS 50000ULL   /* a sleep shorter than that: waiting would have paid */
 
@@ -28,27 +29,34 @@ enum wait_step { WAIT_PAUSE, WAIT_YIELD, WAIT_SLEEP };
 /**
  * struct wait_habit - what a waiting place has learned
  * @hopeless: the last wait was in vain and the sleep long
+ * @pauses: looks worth taking before the first yield: more while they suffice, fewer when not
  */
 struct wait_habit {
 	bool hopeless;
+	uint8_t pauses;
 };
 
 /**
  * struct wait - one wait in progress
  * @habit: of the place
  * @pauses, @yields: steps left
+ * @paused: it took a pause
  */
 struct wait {
 	struct wait_habit *habit;
 	uint32_t pauses;
 	uint32_t yields;
+	bool paused;
 };
 
 /* wait_begin - start a wait at a place; @yields: the configured number of yields */
 static inline void wait_begin(struct wait *wait, struct wait_habit *habit, uint32_t yields)
 {
 	wait->habit = habit;
-	wait->pauses = habit->hopeless ? 0 : WAIT_PAUSES;
+	wait->pauses = habit->hopeless			    ? 0
+		       : habit->pauses < WAIT_PAUSES_LEAST ? WAIT_PAUSES_LEAST
+							    : habit->pauses;
+	wait->paused = false;
 	wait->yields = habit->hopeless ? 0 : yields;
 }
 
@@ -56,6 +64,7 @@ static inline void wait_begin(struct wait *wait, struct wait_habit *habit, uint3
 static inline enum wait_step wait_next(struct wait *wait)
 {
 	if (wait->pauses) {
+		wait->paused = true;
 		wait->pauses--;
 		return WAIT_PAUSE;
 	}
@@ -69,7 +78,15 @@ static inline enum wait_step wait_next(struct wait *wait)
 /* wait_found - it came while we were looking */
 static inline void wait_found(struct wait *wait)
 {
-	wait->habit->hopeless = false;
+	struct wait_habit *habit = wait->habit;
+
+	habit->hopeless = false;
+	if (wait->pauses)
+		habit->pauses = habit->pauses > WAIT_PAUSES_MOST / 2
+					? WAIT_PAUSES_MOST
+					: (uint8_t)(habit->pauses * 2 + WAIT_PAUSES_LEAST);
+	else if (wait->paused)
+		habit->pauses /= 2;
 }
 
 /* wait_slept - a sleep at this place took @ns nanoseconds */

@@ -10,6 +10,7 @@
 #include "shim/bell.h"
 #include "shim/libc.h"
 
+#define LOOKS_FOR_MORE 256U
 #define IOV_SOME 16 /* vectors passed to the kernel at once: a stream may be cut anywhere */
 
 /* A place in a list of vectors. */
@@ -120,6 +121,20 @@ static ssize_t receive_tcp(struct connection *connection, int fd, const struct p
 	return n;
 }
 
+/* In the middle of a write: what is missing comes within a copy's time. */
+static bool more_follows(struct connection *connection)
+{
+	const struct segment_writer *theirs = peer_writer(connection);
+
+	for (unsigned int looks = 0; looks < LOOKS_FOR_MORE; looks++) {
+		if (ring_available(&connection->receive))
+			return true;
+		if (!atomic_load_explicit(&theirs->writing, memory_order_relaxed))
+			return ring_available(&connection->receive) > 0;
+	}
+	return false;
+}
+
 static ssize_t ring_take(struct connection *connection, struct place place, size_t want, int flags)
 {
 	struct ring *ring = &connection->receive;
@@ -127,7 +142,7 @@ static ssize_t ring_take(struct connection *connection, struct place place, size
 
 	if (lock_take(&ring->own->lock, thread_id()) < 0)
 		return -EAGAIN;
-	while (done < want) {
+	while (done < want && (done == 0 || (flags & MSG_PEEK) || more_follows(connection))) {
 		uint8_t *from, *to = place_at(&place, &room);
 		ssize_t n = (flags & MSG_PEEK) ? ring_peek_at(ring, done, to, room)
 					       : ring_front(ring, &from);
@@ -424,10 +439,14 @@ static void let_reader_catch_up(struct connection *connection)
 static ssize_t ring_put(struct connection *connection, struct place place, size_t want, bool patient)
 {
 	struct ring *ring = &connection->send;
+	_Atomic uint32_t *writing = &our_writer(connection)->writing;
+	const size_t piece = ring_piece(want);
 	size_t done = 0, room;
 
 	if (lock_take(&ring->own->lock, thread_id()) < 0)
 		return -EAGAIN;
+	if (want > piece)
+		atomic_store_explicit(writing, 1, memory_order_relaxed);
 	while (done < want) {
 		uint8_t *to;
 		const uint8_t *from = place_at(&place, &room);
@@ -445,14 +464,18 @@ static ssize_t ring_put(struct connection *connection, struct place place, size_
 		}
 		if ((size_t)n > room)
 			n = (ssize_t)room;
-		if (n > (ssize_t)RING_PIECE)
-			n = RING_PIECE;
+		if ((size_t)n > piece)
+			n = (ssize_t)piece;
 		memcpy(to, from, (size_t)n);
+		if (done + (size_t)n == want)
+			atomic_store_explicit(writing, 0, memory_order_relaxed);
 		ring_publish(ring, (size_t)n);
 		bell_tell_reader(connection);
 		done += (size_t)n;
 		place_advance(&place, (size_t)n);
 	}
+	if (done != want)
+		atomic_store_explicit(writing, 0, memory_order_relaxed);
 	lock_drop(&ring->own->lock);
 	return (ssize_t)done;
 }

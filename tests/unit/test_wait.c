@@ -13,14 +13,14 @@ static void a_hopeful_waiter_pauses_then_yields_then_sleeps(void **state)
 
 	(void)state;
 	wait_begin(&wait, &habit, 3);
-	for (unsigned int i = 0; i < WAIT_PAUSES; i++)
+	for (unsigned int i = 0; i < WAIT_PAUSES_LEAST; i++)
 		assert_int_equal(wait_next(&wait), WAIT_PAUSE);
 	for (unsigned int i = 0; i < 3; i++)
 		assert_int_equal(wait_next(&wait), WAIT_YIELD);
 	for (unsigned int i = 0; i < 5; i++)
 		assert_int_equal(wait_next(&wait), WAIT_SLEEP);
 	wait_begin(&wait, &habit, 0);
-	for (unsigned int i = 0; i < WAIT_PAUSES; i++)
+	for (unsigned int i = 0; i < WAIT_PAUSES_LEAST; i++)
 		assert_int_equal(wait_next(&wait), WAIT_PAUSE);
 	assert_int_equal(wait_next(&wait), WAIT_SLEEP);
 }
@@ -63,7 +63,7 @@ static void a_step_tells_when_to_sleep(void **state)
 
 	(void)state;
 	wait_begin(&wait, &habit, 4);
-	for (unsigned int i = 0; i < WAIT_PAUSES + 4; i++)
+	for (unsigned int i = 0; i < WAIT_PAUSES_LEAST + 4; i++)
 		assert_true(wait_step(&wait));
 	assert_false(wait_step(&wait));
 	assert_false(habit.hopeless); /* only a sleep's length makes it so */
@@ -108,12 +108,12 @@ static void what_is_idle_stops_looking_and_what_is_busy_starts_again(void **stat
 	assert_int_equal(live(&habit, 10000, 1000, &looks), 0);
 	/* Idle: one wait in vain, then none. */
 	assert_int_equal(live(&habit, 10000000, 1000, &looks), 1000);
-	assert_int_equal(looks, WAIT_PAUSES + WAIT_YIELDS_DEFAULT);
+	assert_int_equal(looks, WAIT_PAUSES_LEAST + WAIT_YIELDS_DEFAULT);
 	/* Busy again: one short sleep, then all is found by looking. */
 	assert_int_equal(live(&habit, 10000, 1000, &looks), 1);
 	/* Longer than the looking takes, but the sleep after it is short: it goes on looking. */
 	assert_int_equal(live(&habit, 100000, 1000, &looks), 1000);
-	assert_int_equal(looks, 1000 * (WAIT_PAUSES + WAIT_YIELDS_DEFAULT));
+	assert_int_equal(looks, 1000 * (WAIT_PAUSES_LEAST + WAIT_YIELDS_DEFAULT));
 }
 
 int main(void)
