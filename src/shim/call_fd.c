@@ -75,7 +75,7 @@ EXPORT int dup(int fd)
 	int result;
 
 	libc_ready();
-	result = libc.dup(fd);
+	result = fd_limited(libc.dup(fd));
 	if (result >= 0 && fd_table_slot(fd) && fd_table_is_ours())
 		copied(fd, result);
 	return result;
@@ -139,6 +139,8 @@ static int control(int (*real)(int, int, ...), int fd, int command, void *argume
 		return -1;
 	}
 	result = real(fd, command, argument);
+	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
+		result = fd_limited(result);
 	if (result < 0 || fd_table_slot(fd) == 0 || !fd_table_is_ours())
 		return result;
 	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)

@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 
 #include "shim/connection.h"
+#include "shim/fd_table.h"
 #include "shim/libc.h"
 #include "shim/move.h"
 #include "shim/stream.h"
@@ -28,7 +29,7 @@ EXPORT int socket(int domain, int type, int protocol)
 	int fd;
 
 	libc_ready();
-	fd = libc.socket(domain, type, protocol);
+	fd = fd_limited(libc.socket(domain, type, protocol));
 	if (fd >= 0 && !settings.off && is_tcp(domain, type, protocol))
 		(void)connection_new(fd);
 	return fd;
@@ -126,7 +127,7 @@ EXPORT int accept(int fd, struct sockaddr *address, socklen_t *length)
 	int result;
 
 	libc_ready();
-	result = libc.accept(fd, address, length);
+	result = fd_limited(libc.accept(fd, address, length));
 	if (result >= 0)
 		accepted(fd, result, 0);
 	return result;
@@ -137,7 +138,7 @@ EXPORT int accept4(int fd, struct sockaddr *address, socklen_t *length, int flag
 	int result;
 
 	libc_ready();
-	result = libc.accept4(fd, address, length, flags);
+	result = fd_limited(libc.accept4(fd, address, length, flags));
 	if (result >= 0)
 		accepted(fd, result, flags);
 	return result;

@@ -23,6 +23,15 @@ rlim_t fd_soft_limit(void)
 	return soft_limit;
 }
 
+int fd_limited(int fd)
+{
+	if (fd < 0 || (rlim_t)fd < soft_limit)
+		return fd;
+	libc.close(fd);
+	errno = EMFILE;
+	return -1;
+}
+
 int fd_set_limits(const struct rlimit *limit)
 {
 	struct rlimit real = *limit;

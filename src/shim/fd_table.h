@@ -39,6 +39,13 @@ void fd_table_init(void);
  */
 int fd_set_limits(const struct rlimit *limit);
 
+/**
+ * fd_limited - a call made @fd: is it one that the program may have?
+ *
+ * Return: @fd; or -1 with EMFILE, and it is closed, when it is not below the program's soft limit.
+ */
+int fd_limited(int fd);
+
 /* fd_soft_limit - the soft limit to show to the program */
 rlim_t fd_soft_limit(void);
 

@@ -10,13 +10,31 @@
 # Connections that stay TCP, by rule: nothing to prove there but that they work.
 stays_tcp=" connected_to_itself standard_streams_on_a_socket a_fork_before_the_move "
 
+# Differences that are known and told in docs/architecture.md ("Known differences from TCP").  They run
+# all the same: one that has become the same fails here, to be taken off the list.
+known=" bad_addresses_are_efault a_buffer_that_ends_early_is_efault bad_vectors sendmsg_and_recvmsg \
+poll_of_the_same_twice urgent_data low_water_mark a_handler_that_interrupts_writes \
+a_read_is_a_cancellation_point_with_data_there an_epoll_can_be_polled a_duplicate_keeps_the_registration \
+both_duplicates_can_be_registered a_forked_shell_on_the_connection "
+
 same_compare() {
-	local name=$1 before now
+	local name=$1 before now limit=60
+	case $known in
+	*" $name "*) limit=5 ;;
+	esac
 	timeout 60 "$programs/same" "$name" >"$scratch/$name.tcp" 2>&1
 	echo "status $?" >>"$scratch/$name.tcp"
 	before=$(statistic moved)
-	{ SMCU_MOVE_AFTER=$2 timeout 60 "$SMCU" run "$programs/same" "$name" >"$scratch/$name.smcu" 2>&1; } 2>/dev/null
+	{ SMCU_MOVE_AFTER=$2 timeout "$limit" "$SMCU" run "$programs/same" "$name" >"$scratch/$name.smcu" 2>&1; } 2>/dev/null
 	echo "status $?" >>"$scratch/$name.smcu"
+	if [ "$limit" = 5 ] && [ "$2" = 0 ]; then
+		if cmp -s "$scratch/$name.tcp" "$scratch/$name.smcu"; then
+			not_ok "same_$name" "is on the list of known differences, and does not differ"
+		else
+			skip "same_$name" "differs from TCP, see docs/architecture.md"
+		fi
+		return
+	fi
 	if ! cmp -s "$scratch/$name.tcp" "$scratch/$name.smcu"; then
 		not_ok "same_$name" "(- TCP, + smcu with SMCU_MOVE_AFTER=$2)"
 		diff -u "$scratch/$name.tcp" "$scratch/$name.smcu" | sed 1,2d | head -n 30
