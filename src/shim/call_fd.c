@@ -181,7 +181,7 @@ static void add_queued(struct connection *connection, unsigned long request, int
 {
 	if (!is_attached(connection))
 		return;
-	if (request == FIONREAD && receive_has_moved(connection))
+	if (request == FIONREAD) /* before the move too: they follow TCP's last byte */
 		*value += (int)ring_available(&connection->receive);
 	else if (request == SIOCOUTQ && send_has_moved(connection))
 		*value += (int)ring_unread(&connection->send);

@@ -418,6 +418,21 @@ void epoll_attach(struct connection *connection)
 		lock_drop(&links);
 }
 
+void epoll_moved(struct connection *connection)
+{
+	if (!connection->watches || lock_take(&links, thread_id()) < 0)
+		return;
+	for (struct watch *watch = connection->watches; watch; watch = watch->next_of_connection) {
+		if (watch->native || watch->parked || lock_take(&watch->poller->lock, thread_id()) < 0)
+			continue;
+		watch->fresh = true;
+		watch_heat(watch);
+		lock_drop(&watch->poller->lock);
+		kick(watch);
+	}
+	lock_drop(&links);
+}
+
 void epoll_forget(struct connection *connection, int fd)
 {
 	struct watch *watch, *next;

@@ -122,6 +122,9 @@ bool epoll_prepare(struct connection *connection);
 /* epoll_attach - the connection has rings now: take its registrations over */
 void epoll_attach(struct connection *connection);
 
+/* epoll_moved - its receiving direction has just moved: what is in the ring is new to its watches */
+void epoll_moved(struct connection *connection);
+
 /* epoll_forget - @fd is about to be closed: its registrations end; -1: all of them */
 void epoll_forget(struct connection *connection, int fd);
 

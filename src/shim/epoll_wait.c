@@ -31,9 +31,11 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
 }
 
+/* How far the peer has come; the move itself is a step, since what is in the ring then is new. */
 static uint64_t produced_by_peer(const struct connection *connection)
 {
-	return atomic_load_explicit(&peer_writer(connection)->produced, memory_order_acquire);
+	return atomic_load_explicit(&peer_writer(connection)->produced, memory_order_acquire) +
+	       receive_has_moved(connection);
 }
 
 /*

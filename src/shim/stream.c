@@ -8,6 +8,7 @@
 
 #include "ring/lock.h"
 #include "shim/bell.h"
+#include "shim/epoll.h"
 #include "shim/libc.h"
 
 #define LOOKS_FOR_MORE 256U
@@ -271,16 +272,27 @@ static ssize_t receive_ring(struct connection *connection, int fd, const struct 
 	}
 }
 
+/* move_receive(), and whoever watches is told when it has just happened. */
+static bool follow_the_switch(struct connection *connection)
+{
+	if (receive_has_moved(connection))
+		return true;
+	if (!move_receive(connection))
+		return false;
+	epoll_moved(connection);
+	return true;
+}
+
 static ssize_t receive_some(struct connection *connection, int fd, const struct place *place,
 			    size_t want, int flags, struct call *call)
 {
 	ssize_t n;
 
-	while (!move_receive(connection)) {
+	while (!follow_the_switch(connection)) {
 		n = receive_tcp(connection, fd, place, flags);
 		if (n != -EAGAIN && n != -ESTALE)
 			return n;
-		if (move_receive(connection))
+		if (follow_the_switch(connection))
 			break;
 		if (n == -EAGAIN || stream_is_nonblocking(connection, flags))
 			return -EAGAIN;
@@ -319,7 +331,7 @@ ssize_t stream_receive(struct connection *connection, int fd, const struct iovec
 			atomic_fetch_add_explicit(&connection->side->receive.calls, 1,
 						  memory_order_relaxed);
 		/* The switching byte alone is a poor read: go on into the ring. */
-		if (!(flags & MSG_WAITALL) && (in_ring || !move_receive(connection)))
+		if (!(flags & MSG_WAITALL) && (in_ring || !follow_the_switch(connection)))
 			break;
 	} while (done < total && !(flags & MSG_PEEK));
 	return done ? (ssize_t)done : n;
