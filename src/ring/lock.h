@@ -34,9 +34,15 @@ static inline int lock_take(_Atomic uint32_t *word, uint32_t tid)
 
 void lock_wake(_Atomic uint32_t *word);
 
+/*
+ * Without waiters a plain store is enough, and half the price: who marks himself between the look and
+ * the store sleeps a millisecond at the most.
+ */
 static inline void lock_drop(_Atomic uint32_t *word)
 {
-	if (atomic_exchange_explicit(word, 0, memory_order_release) & 0x80000000U)
+	if (!(atomic_load_explicit(word, memory_order_relaxed) & 0x80000000U))
+		atomic_store_explicit(word, 0, memory_order_release);
+	else if (atomic_exchange_explicit(word, 0, memory_order_release) & 0x80000000U)
 		lock_wake(word);
 }
 

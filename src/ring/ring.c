@@ -6,12 +6,6 @@
 #include <sys/mman.h>
 #include <sys/types.h>
 
-/*
- * An empty ring goes back to its start when the writer stands at least so far from it: few pages, but
- * not the very lines that the reader has just read (measured: 5 % slower).
- */
-#define LAP_WHEN_EMPTY 65536U
-
 static uint64_t own_position(const struct ring *ring)
 {
 	return atomic_load_explicit(&ring->own->position, memory_order_relaxed);
@@ -56,7 +50,7 @@ ssize_t ring_reserve(struct ring *ring, uint8_t **span)
 	own->seen = consumed;
 	if (consumed >= own->lap) {
 		offset = produced - own->lap;
-		if (offset == ring->bytes || (consumed == produced && offset >= LAP_WHEN_EMPTY)) {
+		if (offset == ring->bytes || (consumed == produced && offset >= RING_LAP_WHEN_EMPTY)) {
 			if (consumed == own->lap && consumed != produced)
 				return 0; /* a whole lap is unread */
 			begin_lap(own, produced);

@@ -34,6 +34,12 @@
 
 #include "ring/side.h"
 
+/*
+ * An empty ring goes back to its start when the writer stands at least so far from it: few pages, but
+ * not the very lines that the reader has just read (measured: 5 % slower).
+ */
+#define RING_LAP_WHEN_EMPTY 65536U
+
 #define RING_PIECE (64U * 1024U) /* bytes copied at most between two publications */
 #define RING_PIECE_LEAST 4096U
 

@@ -28,10 +28,19 @@ static inline void bell_tell_reader(struct connection *connection)
 		bell_ring(connection, BELL_DATA);
 }
 
-/* bell_tell_writer - we read: wake the peer's writers if they sleep and there is room enough */
-static inline void bell_tell_writer(struct connection *connection)
+/**
+ * bell_tell_writer - we read: wake the peer's writers if they sleep and there is room enough
+ * @before: bytes that were in the ring before we read
+ *
+ * A writer arms its bell only while less than a third is free (ring_writable()), so only the read
+ * that frees the third has to look: it is the one that the writer's own second look would miss.
+ */
+static inline void bell_tell_writer(struct connection *connection, size_t before)
 {
 	_Atomic uint32_t *armed = &peer_writer(connection)->wants_space;
+
+	if (before < connection->receive.bytes / 3)
+		return;
 
 	atomic_thread_fence(memory_order_seq_cst);
 	if (__builtin_expect(atomic_load_explicit(armed, memory_order_relaxed) != 0, 0) &&

@@ -116,6 +116,7 @@ static ssize_t pipe_to_socket(struct connection *connection, int from, int fd, s
 static ssize_t ring_to_pipe(struct connection *connection, int to, size_t size)
 {
 	struct ring *ring = &connection->receive;
+	const size_t before = ring_available(ring);
 	struct pollfd look = {.fd = to, .events = POLLOUT};
 	uint8_t *span;
 	ssize_t n;
@@ -135,7 +136,7 @@ static ssize_t ring_to_pipe(struct connection *connection, int to, size_t size)
 	}
 	lock_drop(&ring->own->lock);
 	if (n > 0)
-		bell_tell_writer(connection);
+		bell_tell_writer(connection, before);
 	return n;
 }
 

@@ -122,6 +122,14 @@ static ssize_t receive_tcp(struct connection *connection, int fd, const struct p
 	return n;
 }
 
+/* With the direction's lock held. */
+static void count_call(struct side_direction *direction)
+{
+	uint64_t calls = atomic_load_explicit(&direction->calls, memory_order_relaxed);
+
+	atomic_store_explicit(&direction->calls, calls + 1, memory_order_relaxed);
+}
+
 /* In the middle of a write: what is missing comes within a copy's time. */
 static bool more_follows(struct connection *connection)
 {
@@ -139,8 +147,11 @@ static bool more_follows(struct connection *connection)
 static ssize_t ring_take(struct connection *connection, struct place place, size_t want, int flags)
 {
 	struct ring *ring = &connection->receive;
+	const size_t before = ring_available(ring);
 	size_t done = 0, room;
 
+	if (before == 0)
+		return 0;
 	if (lock_take(&ring->own->lock, thread_id()) < 0)
 		return -EAGAIN;
 	while (done < want && (done == 0 || (flags & MSG_PEEK) || more_follows(connection))) {
@@ -165,9 +176,11 @@ static ssize_t ring_take(struct connection *connection, struct place place, size
 		done += (size_t)n;
 		place_advance(&place, (size_t)n);
 	}
+	if ((ssize_t)done > 0 && !(flags & MSG_PEEK))
+		count_call(ring->own);
 	lock_drop(&ring->own->lock);
 	if ((ssize_t)done > 0 && !(flags & MSG_PEEK))
-		bell_tell_writer(connection);
+		bell_tell_writer(connection, before > done ? before : done);
 	return (ssize_t)done;
 }
 
@@ -327,9 +340,6 @@ ssize_t stream_receive(struct connection *connection, int fd, const struct iovec
 		done += (size_t)n;
 		call.partial = true;
 		place_advance(&place, (size_t)n);
-		if (in_ring)
-			atomic_fetch_add_explicit(&connection->side->receive.calls, 1,
-						  memory_order_relaxed);
 		/* The switching byte alone is a poor read: go on into the ring. */
 		if (!(flags & MSG_WAITALL) && (in_ring || !follow_the_switch(connection)))
 			break;
@@ -365,7 +375,8 @@ bool stream_is_native(struct connection *connection, int fd)
 		return true;
 	if (theirs & MARK_CLOSED)
 		return true;
-	if (time_to_look(connection))
+	/* A peer that has read all we wrote was there a moment ago. */
+	if (ring_unread(&connection->send) && time_to_look(connection))
 		look_for_the_end(connection, fd);
 	if (!has_ended(connection, ENDED_TCP | ENDED_BROKEN | ENDED_DATA_BELL | ENDED_SPACE_BELL))
 		return false;
@@ -488,6 +499,8 @@ static ssize_t ring_put(struct connection *connection, struct place place, size_
 	}
 	if (done != want)
 		atomic_store_explicit(writing, 0, memory_order_relaxed);
+	if ((ssize_t)done > 0)
+		count_call(ring->own);
 	lock_drop(&ring->own->lock);
 	return (ssize_t)done;
 }
@@ -543,8 +556,6 @@ ssize_t stream_send(struct connection *connection, int fd, const struct iovec *i
 	stream_note_size(connection, total);
 	place_advance(&place, 0);
 	while (done < total) {
-		bool in_ring = send_has_moved(connection);
-
 		n = send_some(connection, fd, &place, total - done,
 			      done ? flags | MSG_NOSIGNAL : flags, &call);
 		if (n <= 0)
@@ -552,9 +563,6 @@ ssize_t stream_send(struct connection *connection, int fd, const struct iovec *i
 		done += (size_t)n;
 		call.partial = true;
 		place_advance(&place, (size_t)n);
-		if (in_ring && done == total)
-			atomic_fetch_add_explicit(&connection->side->send.calls, 1,
-						  memory_order_relaxed);
 	}
 	return done ? (ssize_t)done : n;
 }

@@ -47,17 +47,17 @@ static void an_empty_ring_goes_back_to_its_start(void **state)
 
 	(void)state;
 	channel_open(&c, 1024 * 1024);
-	assert_int_equal(pattern_write(&c.writer, SEGMENT_PAGE - 1), SEGMENT_PAGE - 1);
-	assert_int_equal(pattern_read(&c.reader, SIZE_MAX), SEGMENT_PAGE - 1);
+	assert_int_equal(pattern_write(&c.writer, RING_LAP_WHEN_EMPTY - 1), RING_LAP_WHEN_EMPTY - 1);
+	assert_int_equal(pattern_read(&c.reader, SIZE_MAX), RING_LAP_WHEN_EMPTY - 1);
 	assert_true(ring_reserve(&c.writer, &span) > 0);
-	assert_ptr_equal(span, c.writer.near + SEGMENT_PAGE - 1);
+	assert_ptr_equal(span, c.writer.near + RING_LAP_WHEN_EMPTY - 1);
 	for (int i = 0; i < 1000; i++) {
-		assert_int_equal(pattern_write(&c.writer, 5000), 5000);
-		assert_int_equal(pattern_read(&c.reader, SIZE_MAX), 5000);
+		assert_int_equal(pattern_write(&c.writer, RING_LAP_WHEN_EMPTY), RING_LAP_WHEN_EMPTY);
+		assert_int_equal(pattern_read(&c.reader, SIZE_MAX), RING_LAP_WHEN_EMPTY);
 		assert_true(ring_reserve(&c.writer, &span) > 0);
 		assert_ptr_equal(span, c.writer.near);
 	}
-	assert_true(c.own[0].high_water < 3 * SEGMENT_PAGE);
+	assert_true(c.own[0].high_water < 3 * RING_LAP_WHEN_EMPTY);
 	assert_null(c.writer.far);
 	channel_close(&c);
 }
@@ -372,20 +372,20 @@ static void each_half_done_step_is_consistent(void **state)
 	shared = &c.control->direction[DIRECTION].writer;
 	/* Counted, but neither lap nor cursor published: the next holder publishes it. */
 	assert_true(ring_reserve(&c.writer, &span) > 0);
-	pattern_fill(span, 0, 5000);
-	c.own[0].position = 5000;
+	pattern_fill(span, 0, 70000);
+	c.own[0].position = 70000;
 	assert_int_equal(ring_front(&c.reader, &span), 0);
 	assert_int_equal(pattern_write(&c.writer, 1), 1);
-	assert_int_equal(pattern_read(&c.reader, SIZE_MAX), 5001);
+	assert_int_equal(pattern_read(&c.reader, SIZE_MAX), 70001);
 	/* A new lap half begun. */
 	c.own[0].previous_lap = c.own[0].lap;
 	assert_int_equal(pattern_write(&c.writer, 6000), 6000);
-	assert_int_equal(c.own[0].lap, 5001);
+	assert_int_equal(c.own[0].lap, 70001);
 	/* A new lap published before its first byte: begun at @produced, or a little later. */
 	assert_int_equal(pattern_read(&c.reader, 1000), 1000);
-	atomic_store(&shared->lap, 5001 + 6000);
+	atomic_store(&shared->lap, 70001 + 6000);
 	assert_int_equal(ring_front(&c.reader, &span), 5000);
-	atomic_store(&shared->lap, 5001 + 7000);
+	atomic_store(&shared->lap, 70001 + 7000);
 	assert_int_equal(pattern_read(&c.reader, SIZE_MAX), 5000);
 	channel_close(&c);
 }
