@@ -13,13 +13,13 @@
 
 static bool is_shown_otherwise(int resource)
 {
-	return resource == RLIMIT_NOFILE && fd_soft_limit() != RLIM_INFINITY;
+	return resource == RLIMIT_NOFILE && fd_soft_limit != RLIM_INFINITY;
 }
 
 static void show(struct rlimit *limit)
 {
-	if (fd_soft_limit() < limit->rlim_cur)
-		limit->rlim_cur = fd_soft_limit();
+	if (fd_soft_limit < limit->rlim_cur)
+		limit->rlim_cur = fd_soft_limit;
 }
 
 EXPORT int getrlimit(__rlimit_resource_t resource, struct rlimit *limit)
@@ -74,8 +74,8 @@ _Static_assert(sizeof(struct rlimit) == sizeof(struct rlimit64), "they differ in
 EXPORT long sysconf(int name)
 {
 	libc_ready();
-	if (name == _SC_OPEN_MAX && fd_soft_limit() != RLIM_INFINITY)
-		return (long)fd_soft_limit();
+	if (name == _SC_OPEN_MAX && fd_soft_limit != RLIM_INFINITY)
+		return (long)fd_soft_limit;
 	return libc.sysconf(name);
 }
 

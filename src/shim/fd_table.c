@@ -15,17 +15,9 @@ pid_t fd_table_owner;
 /* Where the hidden descriptors begin. */
 static int hidden_floor;
 
-/* The program's own idea of its soft limit. */
-static rlim_t soft_limit = RLIM_INFINITY;
-
-rlim_t fd_soft_limit(void)
-{
-	return soft_limit;
-}
-
 int fd_limited(int fd)
 {
-	if (fd < 0 || (rlim_t)fd < soft_limit)
+	if (fd < 0 || (rlim_t)fd < fd_soft_limit)
 		return fd;
 	libc.close(fd);
 	errno = EMFILE;
@@ -47,7 +39,7 @@ int fd_set_limits(const struct rlimit *limit)
 		real.rlim_cur = soft * 8 < most && soft >= 1024 ? soft * 8 : most;
 	if (libc.setrlimit(RLIMIT_NOFILE, &real) < 0)
 		return -1;
-	soft_limit = soft;
+	fd_soft_limit = soft;
 	most = real.rlim_cur < FD_TABLE_MAX ? real.rlim_cur : FD_TABLE_MAX;
 	/* Above the program's where there is room, else in the upper three quarters. */
 	hidden_floor = (int)(soft < most ? soft : most / 4);

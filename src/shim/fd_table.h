@@ -46,8 +46,8 @@ int fd_set_limits(const struct rlimit *limit);
  */
 int fd_limited(int fd);
 
-/* fd_soft_limit - the soft limit to show to the program */
-rlim_t fd_soft_limit(void);
+/* The soft limit to show to the program; RLIM_INFINITY before fd_table_init(). */
+extern rlim_t fd_soft_limit;
 
 static inline uintptr_t fd_table_slot(int fd)
 {

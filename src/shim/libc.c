@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "shim/libc.h"
 
+#include "shim/fd_table.h"
+
 #include <dlfcn.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -8,6 +10,7 @@
 struct libc_table libc;
 bool libc_is_resolved;
 __thread uint32_t libc_thread_id;
+rlim_t fd_soft_limit = RLIM_INFINITY; /* fd_table.h's: asked for before the table is there */
 
 void libc_resolve(void)
 {
