@@ -15,6 +15,8 @@ source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 SMCU_BUILD=$(realpath "${SMCU_BUILD:-$source_dir/build}")
 SMCU=$SMCU_BUILD/smcu
 programs=$SMCU_BUILD/tests/programs
+# A sanitizer's runtime must come first.
+preload=$(ldd "$SMCU_BUILD/libsmcu-preload.so" | awk '/lib[at]san/ {printf "%s:", $3}')$SMCU_BUILD/libsmcu-preload.so
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/smcu-e2e.XXXXXX")
 export SMCU_SOCKET=$scratch/smcud.sock
 this_test=$(basename "$0" .sh)
@@ -83,7 +85,7 @@ daemon_kill() {
 
 smcu_run() { "$SMCU" run "$@"; }
 # The same without the command, which would start a daemon if there is none.
-preloaded() { LD_PRELOAD=$SMCU_BUILD/libsmcu-preload.so "$@"; }
+preloaded() { LD_PRELOAD=$preload "$@"; }
 
 # start NAME COMMAND...: in the background, output in $scratch/NAME.log, its number in $pid.  The
 # number must be the program's own, not that of a shell that runs a function and leaves an orphan.
@@ -92,7 +94,7 @@ start() {
 	shift
 	case $1 in
 	smcu_run) set -- "$SMCU" run "${@:2}" ;;
-	preloaded) set -- env LD_PRELOAD="$SMCU_BUILD/libsmcu-preload.so" "${@:2}" ;;
+	preloaded) set -- env LD_PRELOAD="$preload" "${@:2}" ;;
 	esac
 	"$@" >"$scratch/$name.log" 2>&1 </dev/null &
 	pid=$!

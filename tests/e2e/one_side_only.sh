@@ -8,7 +8,7 @@
 # How a side runs, in words before the program.
 plain="env"
 smcu="$SMCU run"
-without_daemon="env SMCU_SOCKET=$scratch/nobody LD_PRELOAD=$SMCU_BUILD/libsmcu-preload.so"
+without_daemon="env SMCU_SOCKET=$scratch/nobody LD_PRELOAD=$preload"
 
 # pair NAME HOW_SERVER HOW_CLIENT
 pair() {
