@@ -357,10 +357,11 @@ bool move_receive(struct connection *connection)
 	return true;
 }
 
-bool move_undecided(const struct connection *connection)
+bool move_at_the_switch(const struct connection *connection)
 {
 	const struct segment_writer *theirs = peer_writer(connection);
+	uint32_t switched = atomic_load_explicit(&theirs->switched, memory_order_acquire);
 
-	return atomic_load_explicit(&theirs->switched, memory_order_acquire) == SWITCH_BEGUN &&
+	return (switched == SWITCH_BEGUN || switched == SWITCH_DONE) &&
 	       atomic_load(&connection->side->receive.tcp_bytes) >= atomic_load(&theirs->switch_at);
 }

@@ -86,8 +86,13 @@ static inline bool move_may_send(const struct connection *connection)
 /* move_receive - has the receiving direction reached the ring? sets side.receive.moved */
 bool move_receive(struct connection *connection);
 
-/* move_undecided - the switching byte was read, and the sender has not said DONE or OFF yet */
-bool move_undecided(const struct connection *connection);
+/**
+ * move_at_the_switch - the switching byte was read, and the sender has not said OFF
+ *
+ * TCP may never bring anything again: nobody goes to sleep there.  DONE counts as well as BEGUN,
+ * since it may have come after move_receive() had looked.
+ */
+bool move_at_the_switch(const struct connection *connection);
 
 void move_confirm_slowly(struct connection *connection, int fd, uint32_t own);
 

@@ -112,7 +112,7 @@ static ssize_t receive_tcp(struct connection *connection, int fd, const struct p
 	ssize_t n;
 
 	move_confirm(connection, fd, 1);
-	may_sleep = alone && !move_undecided(connection);
+	may_sleep = alone && !move_at_the_switch(connection);
 	n = kernel_receive(fd, place, may_sleep ? flags : flags | MSG_DONTWAIT);
 	if (n == -EAGAIN && !may_sleep)
 		n = -ESTALE;
