@@ -9,6 +9,13 @@ static _Atomic unsigned int changes = 1;    /* how often a disposition was set *
 static _Atomic unsigned int looked_at;      /* @changes when @habit was found */
 static _Atomic enum signals_habit habit;
 
+/* What a thread brings upon itself does not interrupt it asleep; sanitizers and runtimes catch it. */
+static bool is_fault(int number)
+{
+	return number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL ||
+	       number == SIGABRT || number == SIGTRAP || number == SIGSYS;
+}
+
 enum signals_habit signals_habit(void)
 {
 	unsigned int now = atomic_load(&changes);
@@ -19,7 +26,7 @@ enum signals_habit signals_habit(void)
 	for (int number = 1; number < NSIG; number++) {
 		struct sigaction action;
 
-		if (libc.sigaction(number, NULL, &action) < 0 || action.sa_handler == SIG_DFL ||
+		if (is_fault(number) || libc.sigaction(number, NULL, &action) < 0 || action.sa_handler == SIG_DFL ||
 		    action.sa_handler == SIG_IGN)
 			continue;
 		if (action.sa_flags & SA_RESTART)

@@ -22,6 +22,10 @@ same_compare() {
 	case $known in
 	*" $name "*) limit=5 ;;
 	esac
+	if [ "$limit" = 5 ] && [ "${SMCU_VARIANT:-release}" != release ]; then
+		skip "same_$name" "differs from TCP, see docs/architecture.md"
+		return # some end in a fault, which a sanitizer would report
+	fi
 	timeout 60 "$programs/same" "$name" >"$scratch/$name.tcp" 2>&1
 	echo "status $?" >>"$scratch/$name.tcp"
 	before=$(statistic moved)
