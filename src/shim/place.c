@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#include "shim/place.h"
+
+size_t place_total(const struct iovec *iov, int count)
+{
+	size_t total = 0;
+
+	for (int i = 0; i < count; i++)
+		total += iov[i].iov_len;
+	return total;
+}
+
+void place_advance(struct place *place, size_t n)
+{
+	place->offset += n;
+	while (place->count > 0 && place->offset >= place->iov->iov_len) {
+		place->offset -= place->iov->iov_len;
+		place->iov++;
+		place->count--;
+	}
+}
+
+uint8_t *place_at(const struct place *place, size_t *room)
+{
+	*room = place->iov->iov_len - place->offset;
+	return (uint8_t *)place->iov->iov_base + place->offset;
+}
+
+int place_vectors(const struct place *place, struct iovec *some, size_t most)
+{
+	size_t offset = place->offset;
+	int n = 0;
+
+	for (int i = 0; i < place->count && n < PLACE_VECTORS && most > 0; i++) {
+		some[n].iov_base = (uint8_t *)place->iov[i].iov_base + offset;
+		some[n].iov_len = place->iov[i].iov_len - offset;
+		if (some[n].iov_len > most)
+			some[n].iov_len = most;
+		most -= some[n].iov_len;
+		offset = 0;
+		n++;
+	}
+	return n;
+}

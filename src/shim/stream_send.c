@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sending on a connection that has rings, from memory (stream_send()) and from files and pipes
+ * (stream_fill())
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "ring/lock.h"
+#include "shim/bell.h"
+#include "shim/libc.h"
+#include "shim/place.h"
+#include "shim/stream_common.h"
+
+static ssize_t kernel_send(int fd, const struct place *place, size_t most, int flags)
+{
+	struct iovec some[PLACE_VECTORS];
+	struct msghdr message = {.msg_iov = some};
+	ssize_t n;
+
+	message.msg_iovlen = (size_t)place_vectors(place, some, most);
+	n = libc.sendmsg(fd, &message, flags);
+	return n < 0 ? -errno : n;
+}
+
+/* Now and then: has the peer gone?  TCP tells, or, after a half close, the end of its bells. */
+static void look_for_the_end(struct connection *connection, int fd)
+{
+	struct pollfd look[2] = {{.fd = fd, .events = POLLRDHUP}, {.fd = connection->data_bell}};
+	unsigned int ended = 0;
+
+	if (libc.poll(look, 2, 0) <= 0)
+		return;
+	if (look[0].revents)
+		ended |= ENDED_TCP;
+	if (look[0].revents & (POLLHUP | POLLERR))
+		ended |= ENDED_HANGUP;
+	if (look[1].revents & POLLHUP)
+		ended |= ENDED_DATA_BELL;
+	atomic_fetch_or(&connection->ended, ended);
+}
+
+bool stream_is_native(struct connection *connection, int fd)
+{
+	unsigned int theirs = atomic_load_explicit(&peer_writer(connection)->marks,
+						   memory_order_relaxed);
+
+	if (atomic_load_explicit(&our_writer(connection)->marks, memory_order_relaxed) & MARK_SHUT)
+		return true;
+	if (theirs & MARK_CLOSED)
+		return true;
+	/* A peer that has read all we wrote was there a moment ago. */
+	if (ring_unread(&connection->send) && stream_time_to_look(connection))
+		look_for_the_end(connection, fd);
+	if (!has_ended(connection, ENDED_TCP | ENDED_BROKEN | ENDED_DATA_BELL | ENDED_SPACE_BELL))
+		return false;
+	if (has_ended(connection, ENDED_HANGUP | ENDED_BROKEN))
+		return true;
+	if (!has_ended(connection, ENDED_TCP))
+		return false;
+	/*
+	 * A FIN with the mark is a half close: the peer reads on, until its bells are gone.  The
+	 * mark comes before the FIN, so it is looked at after it.
+	 */
+	theirs = atomic_load(&peer_writer(connection)->marks);
+	return !(theirs & MARK_SHUT) || has_ended(connection, ENDED_DATA_BELL | ENDED_SPACE_BELL);
+}
+
+static ssize_t send_tcp(struct connection *connection, int fd, const struct place *place,
+			size_t most, int flags)
+{
+	struct side_direction *direction = &connection->side->send;
+	ssize_t n;
+
+	for (;;) {
+		atomic_fetch_add(&direction->in_kernel, 1);
+		if (atomic_load(&direction->lock) == 0 || direction->moved)
+			break;
+		/* Another thread is moving the direction: let it. */
+		atomic_fetch_sub(&direction->in_kernel, 1);
+		if (lock_take(&direction->lock, thread_id()) == 0)
+			lock_drop(&direction->lock);
+		else
+			return -EAGAIN;
+	}
+	if (direction->moved) {
+		atomic_fetch_sub(&direction->in_kernel, 1);
+		return -ESTALE;
+	}
+	n = kernel_send(fd, place, most, flags);
+	if (n > 0)
+		move_account(connection, fd, DIRECTION_SEND, (size_t)n);
+	atomic_fetch_sub(&direction->in_kernel, 1);
+	return n;
+}
+
+/* Before the direction has moved.  -ESTALE: it has now. */
+static ssize_t send_before(struct connection *connection, int fd, const struct place *place,
+			   int flags)
+{
+	size_t room;
+	int moved;
+
+	move_confirm(connection, fd, 0);
+	if (!move_may_send(connection) || (flags & MSG_OOB))
+		return send_tcp(connection, fd, place, SIZE_MAX, flags);
+	moved = move_send(connection, fd, place_at(place, &room));
+	if (moved == 1)
+		return 1;
+	if (send_has_moved(connection))
+		return -ESTALE;
+	/* No room for the switching byte: wait for it with one ordinary byte, then try again. */
+	if (moved == -EAGAIN && !stream_is_nonblocking(connection, flags))
+		return send_tcp(connection, fd, place, 1, flags);
+	return send_tcp(connection, fd, place, SIZE_MAX, flags);
+}
+
+/*
+ * At the end of the near part a writer waits a moment for the reader to catch up, so that a stream
+ * stays in pages that are in the processor's cache.
+ */
+static void let_reader_catch_up(struct connection *connection)
+{
+	struct wait wait;
+
+	wait_begin(&wait, &connection->near_habit, settings.wait_yields);
+	while (ring_unread(&connection->send)) {
+		if (!wait_step(&wait)) {
+			connection->near_habit.hopeless = true;
+			return;
+		}
+	}
+	wait_found(&wait);
+}
+
+static ssize_t ring_put(struct connection *connection, struct place place, size_t want, bool patient)
+{
+	struct ring *ring = &connection->send;
+	_Atomic uint32_t *writing = &our_writer(connection)->writing;
+	const size_t piece = ring_piece(want);
+	size_t done = 0, room;
+
+	if (lock_take(&ring->own->lock, thread_id()) < 0)
+		return -EAGAIN;
+	if (want > piece)
+		atomic_store_explicit(writing, 1, memory_order_relaxed);
+	while (done < want) {
+		uint8_t *to;
+		const uint8_t *from = place_at(&place, &room);
+		ssize_t n;
+
+		/* With the lock: a write of one thread is not to be cut by another's. */
+		if (patient && ring_leaves_near(ring))
+			let_reader_catch_up(connection);
+		n = ring_reserve(ring, &to);
+
+		if (n <= 0) {
+			if (n < 0 && done == 0)
+				done = (size_t)n;
+			break;
+		}
+		if ((size_t)n > room)
+			n = (ssize_t)room;
+		if ((size_t)n > piece)
+			n = (ssize_t)piece;
+		memcpy(to, from, (size_t)n);
+		if (done + (size_t)n == want)
+			atomic_store_explicit(writing, 0, memory_order_relaxed);
+		ring_publish(ring, (size_t)n);
+		bell_tell_reader(connection);
+		done += (size_t)n;
+		place_advance(&place, (size_t)n);
+	}
+	if (done != want)
+		atomic_store_explicit(writing, 0, memory_order_relaxed);
+	if ((ssize_t)done > 0)
+		stream_count_call(ring->own);
+	lock_drop(&ring->own->lock);
+	return (ssize_t)done;
+}
+
+/* A full ring: wait, or say so.  0: try again. */
+static ssize_t wait_for_room(struct connection *connection, int fd, int flags, struct call *call)
+{
+	if (stream_is_nonblocking(connection, flags)) {
+		/* Whoever watches for room is to be rung: an edge-triggered watch may be cold. */
+		atomic_fetch_add(&connection->times_full, 1);
+		bell_arm(connection, BELL_SPACE);
+		return ring_writable(&connection->send) ? 0 : -EAGAIN;
+	}
+	return stream_wait(connection, fd, DIRECTION_SEND, call);
+}
+
+static ssize_t send_some(struct connection *connection, int fd, const struct place *place,
+			 size_t want, int flags, struct call *call)
+{
+	ssize_t n;
+
+	if (!send_has_moved(connection)) {
+		n = send_before(connection, fd, place, flags);
+		if (n != -ESTALE)
+			return n;
+	}
+	for (;;) {
+		if (stream_is_native(connection, fd) || (flags & MSG_OOB))
+			return kernel_send(fd, place, SIZE_MAX, flags);
+		n = ring_put(connection, *place, want, !stream_is_nonblocking(connection, flags));
+		if (n == -EPROTO) {
+			stream_break(connection, fd);
+			return -ECONNRESET;
+		}
+		if (n != 0)
+			return n;
+		n = wait_for_room(connection, fd, flags, call);
+		if (n < 0)
+			return n;
+	}
+}
+
+ssize_t stream_send(struct connection *connection, int fd, const struct iovec *iov, int count,
+		    int flags)
+{
+	struct place place = {.iov = iov, .count = count};
+	size_t total = place_total(iov, count), done = 0;
+	struct call call = {0};
+	ssize_t n = 0;
+
+	if (total == 0)
+		return kernel_send(fd, &place, 0, flags);
+	stream_note_size(connection, total);
+	place_advance(&place, 0);
+	while (done < total) {
+		n = send_some(connection, fd, &place, total - done,
+			      done ? flags | MSG_NOSIGNAL : flags, &call);
+		if (n <= 0)
+			break;
+		done += (size_t)n;
+		call.partial = true;
+		place_advance(&place, (size_t)n);
+	}
+	return done ? (ssize_t)done : n;
+}
+
+/* One stretch of the ring filled; 0: full or at the end, see @end. */
+static ssize_t fill_once(struct connection *connection, size_t most,
+			 ssize_t (*fill)(void *, void *, size_t), void *context, bool *end)
+{
+	struct ring *ring = &connection->send;
+	uint8_t *to;
+	ssize_t n;
+
+	if (lock_take(&ring->own->lock, thread_id()) < 0)
+		return -EAGAIN;
+	n = ring_reserve(ring, &to);
+	if (n > 0) {
+		size_t want = (size_t)n < most ? (size_t)n : most;
+
+		want = want < RING_PIECE ? want : RING_PIECE;
+		n = fill(context, to, want);
+		*end = n < (ssize_t)want;
+		if (n > 0)
+			ring_publish(ring, (size_t)n);
+	}
+	lock_drop(&ring->own->lock);
+	if (n > 0)
+		bell_tell_reader(connection);
+	return n;
+}
+
+/* By way of memory, while the direction is TCP's. */
+static ssize_t fill_by_copy(struct connection *connection, int fd, size_t most, int flags,
+			    ssize_t (*fill)(void *, void *, size_t), void *context, bool *end)
+{
+	char piece[4096];
+	size_t want = most < sizeof(piece) ? most : sizeof(piece), sent = 0;
+	ssize_t n;
+
+	if (stream_is_nonblocking(connection, flags)) {
+		struct pollfd look = {.fd = fd, .events = POLLOUT};
+
+		/* What was read must also be sent: only with room for all of it. */
+		if (libc.poll(&look, 1, 0) <= 0)
+			return -EAGAIN;
+	}
+	n = fill(context, piece, want);
+	*end = n < (ssize_t)want;
+	while (n > 0 && sent < (size_t)n) {
+		struct iovec rest = {.iov_base = piece + sent, .iov_len = (size_t)n - sent};
+		ssize_t part = stream_send(connection, fd, &rest, 1, flags);
+
+		if (part == -EAGAIN || part == -EINTR) { /* what was read must be sent */
+			struct pollfd wait = {.fd = fd, .events = POLLOUT};
+
+			(void)libc.poll(&wait, 1, 10);
+			continue;
+		}
+		if (part < 0)
+			return sent ? (ssize_t)sent : part;
+		sent += (size_t)part;
+	}
+	return n;
+}
+
+ssize_t stream_fill(struct connection *connection, int fd, size_t total, int flags,
+		    ssize_t (*fill)(void *context, void *to, size_t n), void *context)
+{
+	struct call call = {0};
+	size_t done = 0;
+	bool end = false;
+	ssize_t n = 0;
+
+	while (done < total && !end) {
+		bool in_ring = send_has_moved(connection) && !stream_is_native(connection, fd);
+
+		if (in_ring)
+			n = fill_once(connection, total - done, fill, context, &end);
+		else
+			n = fill_by_copy(connection, fd, total - done, flags, fill, context, &end);
+		if (n == 0 && in_ring && !end) {
+			n = wait_for_room(connection, fd, flags, &call);
+			if (n == 0)
+				continue;
+		}
+		if (n <= 0)
+			break;
+		done += (size_t)n;
+	}
+	if (n == -EPROTO)
+		stream_break(connection, fd);
+	if (done) {
+		stream_note_size(connection, done);
+		atomic_fetch_add_explicit(&connection->side->send.calls, 1, memory_order_relaxed);
+	}
+	return done ? (ssize_t)done : n == -EPROTO ? -ECONNRESET : n;
+}
