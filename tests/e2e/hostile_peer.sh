@@ -27,7 +27,7 @@ suffer() {
 	local name=$3 victim port status load attacker
 	start victim smcu_run "$programs/steady" --serve $2
 	victim=$pid
-	wait_until 10 grep -q port "$scratch/victim.log"
+	wait_until 10 grep -q '^port [0-9]' "$scratch/victim.log"
 	port=$(sed -n 's/^port //p' "$scratch/victim.log")
 	start honest smcu_run "$programs/steady" --ask --port="$port" --connections=4 --seconds=2
 	local honest=$pid

@@ -44,7 +44,12 @@ same_compare() {
 		diff -u "$scratch/$name.tcp" "$scratch/$name.smcu" | sed 1,2d | head -n 30
 		return
 	fi
-	now=$(statistic moved)
+	# The daemon adds a process up when it has noticed its end.
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		now=$(statistic moved)
+		[ "${now:-0}" -gt "${before:-0}" ] && break
+		sleep 0.2
+	done
 	case $stays_tcp in
 	*" $name "*) ;;
 	*)
