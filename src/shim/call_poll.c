@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "shim/bell.h"
+#include "shim/clock.h"
 #include "shim/libc.h"
 #include "shim/readiness.h"
 #include "shim/session.h"
@@ -37,14 +38,6 @@ struct polling {
 	struct pollfd *sleeping;
 	unsigned int attached;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
-}
 
 /* Find the connections and count as a poller of each; then see which have rings. */
 static unsigned int polling_enter(struct polling *polling)

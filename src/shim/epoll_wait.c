@@ -6,6 +6,7 @@
 
 #include "ring/lock.h"
 #include "shim/bell.h"
+#include "shim/clock.h"
 #include "shim/epoll.h"
 #include "shim/fd_table.h"
 #include "shim/libc.h"
@@ -22,14 +23,6 @@
 #define ALWAYS_BITS ((uint32_t)(EPOLLHUP | EPOLLERR))
 #define END_BITS (EPOLLRDHUP | ALWAYS_BITS)
 #define NEVER UINT64_MAX
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
-}
 
 /* How far the peer has come; the move itself is a step, since what is in the ring then is new. */
 static uint64_t produced_by_peer(const struct connection *connection)

@@ -12,20 +12,13 @@
 #include <time.h>
 
 #include "shim/bell.h"
+#include "shim/clock.h"
 #include "shim/libc.h"
 #include "shim/signals.h"
 #include "shim/stream.h"
 
 #define NO_DEADLINE UINT64_MAX
 #define BELL_IS_DEAD_NS 5000000ULL /* how often to look when the bell can no longer wake us */
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
-}
 
 /* A sender whose peer no longer reads is the kernel's business. */
 static bool sender_may_go_on(struct connection *connection)
