@@ -6,6 +6,8 @@
 #include <sys/mman.h>
 #include <sys/types.h>
 
+static _Atomic uint32_t ring_reach = RING_REACH_LEAST; /* of each ring of this process */
+
 static uint64_t own_position(const struct ring *ring)
 {
 	return atomic_load_explicit(&ring->own->position, memory_order_relaxed);
@@ -38,6 +40,24 @@ static void begin_lap(struct side_direction *own, uint64_t produced)
 	own->lap = produced;
 }
 
+void ring_share(uint32_t rings)
+{
+	uint32_t share = rings ? RING_CACHE_BYTES / rings : RING_CACHE_BYTES;
+
+	if (share > RING_CACHE_BYTES / 2)
+		share = RING_CACHE_BYTES / 2;
+	if (share < RING_REACH_LEAST)
+		share = RING_REACH_LEAST;
+	atomic_store_explicit(&ring_reach, share, memory_order_relaxed);
+}
+
+static uint32_t reach_of(const struct ring *ring, uint64_t produced)
+{
+	return produced - ring->run >= RING_STREAM_RUN
+		       ? RING_CACHE_BYTES / 2
+		       : atomic_load_explicit(&ring_reach, memory_order_relaxed);
+}
+
 ssize_t ring_reserve(struct ring *ring, uint8_t **span)
 {
 	struct side_direction *own = ring->own;
@@ -50,7 +70,8 @@ ssize_t ring_reserve(struct ring *ring, uint8_t **span)
 	own->seen = consumed;
 	if (consumed >= own->lap) {
 		offset = produced - own->lap;
-		if (offset == ring->bytes || (consumed == produced && offset >= RING_LAP_WHEN_EMPTY)) {
+		if (offset == ring->bytes ||
+		    (consumed == produced && offset >= reach_of(ring, produced))) {
 			if (consumed == own->lap && consumed != produced)
 				return 0; /* a whole lap is unread */
 			begin_lap(own, produced);
@@ -64,11 +85,6 @@ ssize_t ring_reserve(struct ring *ring, uint8_t **span)
 	if (offset > ring->bytes || room > ring->bytes - offset)
 		return -EPROTO; /* only a holder of our own end can have done this */
 	return room ? ring_span(ring, offset, room, span) : 0;
-}
-
-bool ring_leaves_near(const struct ring *ring)
-{
-	return own_position(ring) - ring->own->lap == SEGMENT_NEAR && ring_unread(ring) > 0;
 }
 
 void ring_publish(struct ring *ring, size_t n)

@@ -8,9 +8,9 @@
  * the ring, @consumed were ever read.  Where a position stands in memory depends on the *lap*: the
  * stream position that stands at offset 0.  The writer begins a new lap
  *   - when it has reached the end of the ring, and
- *   - when the ring is empty and it stands 64 KiB or more from the start,
- * so that a ring whose reader keeps up lives in a few hot pages, and one whose reader does not has
- * its whole size as a buffer.  At most one lap is ahead of the reader's.
+ *   - when the ring is empty and it stands far enough from the start (ring_share()),
+ * so that a ring whose reader keeps up lives in a few pages, and one whose reader does not has its
+ * whole size as a buffer.  At most one lap is ahead of the reader's.
  *
  *   same lap:        | free | C data P | free ........ |
  *   writer lapped:   | data P | free | C data (end of lap) | unused |
@@ -35,10 +35,19 @@
 #include "ring/side.h"
 
 /*
- * An empty ring goes back to its start when the writer stands at least so far from it: few pages, but
- * not the very lines that the reader has just read (measured: 5 % slower).
+ * Where an empty ring goes back to its start.  Writing into lines that still stand in the reader's own
+ * cache costs two to four times what it costs once they have left it, so that the rings of a process
+ * together walk through RING_CACHE_BYTES: more than the caches of two cores, less than the one they
+ * share.  Many rings get RING_REACH_LEAST each, to have few pages.
  */
-#define RING_LAP_WHEN_EMPTY 65536U
+#define RING_CACHE_BYTES (4U * 1024U * 1024U)
+#define RING_REACH_LEAST (64U * 1024U)
+
+/*
+ * A *run* is what the writer writes while the reader neither sleeps nor answers.  One of that many
+ * bytes is a stream, which is one at a time among many rings and gets its half of RING_CACHE_BYTES.
+ */
+#define RING_STREAM_RUN (256U * 1024U)
 
 #define RING_PIECE (64U * 1024U) /* bytes copied at most between two publications */
 #define RING_PIECE_LEAST 4096U
@@ -63,6 +72,7 @@ static inline size_t ring_piece(size_t n)
  * @bytes: size of the ring
  * @segment: descriptor of the segment, to map @far from
  * @far_offset: where the far part stands in the segment
+ * @run: writing: stream position at which the present run began
  */
 struct ring {
 	struct segment_direction *shared;
@@ -72,7 +82,11 @@ struct ring {
 	uint32_t bytes;
 	int segment;
 	uint64_t far_offset;
+	uint64_t run;
 };
+
+/* ring_share - this process has so many rings in use: how far each goes when its reader keeps up */
+void ring_share(uint32_t rings);
 
 /**
  * ring_reserve - where the writer may write next
@@ -83,8 +97,11 @@ struct ring {
  */
 ssize_t ring_reserve(struct ring *ring, uint8_t **span);
 
-/* ring_leaves_near - would the next write leave the near part, with the reader still behind? */
-bool ring_leaves_near(const struct ring *ring);
+/* ring_end_run - the reader slept, or its program has answered: what follows is a new run */
+static inline void ring_end_run(struct ring *ring)
+{
+	ring->run = atomic_load_explicit(&ring->own->position, memory_order_relaxed);
+}
 
 /* ring_publish - make the next @n reserved bytes visible to the reader */
 void ring_publish(struct ring *ring, size_t n);

@@ -24,8 +24,10 @@ static inline void bell_tell_reader(struct connection *connection)
 
 	atomic_thread_fence(memory_order_seq_cst);
 	if (__builtin_expect(atomic_load_explicit(armed, memory_order_relaxed) != 0, 0) &&
-	    atomic_exchange(armed, 0))
+	    atomic_exchange(armed, 0)) {
 		bell_ring(connection, BELL_DATA);
+		ring_end_run(&connection->send);
+	}
 }
 
 /**

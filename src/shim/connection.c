@@ -88,7 +88,6 @@ struct connection *connection_new(int fd)
 	connection->segment = connection->data_bell = connection->space_bell = -1;
 	connection->bell_rung[0] = connection->bell_rung[1] = false;
 	connection->habits[0].hopeless = connection->habits[1].hopeless = false;
-	connection->near_habit.hopeless = false;
 	connection->times_full = 0;
 	connection->watches = NULL;
 	connection->fd = fd;
@@ -118,6 +117,13 @@ struct connection *connection_get(int fd)
 	return connection;
 }
 
+void connection_count_rings(int more)
+{
+	static _Atomic int rings;
+
+	ring_share((uint32_t)(atomic_fetch_add(&rings, more) + more));
+}
+
 /* The last call has left a closed connection. */
 static void tear_down(struct connection *connection)
 {
@@ -127,8 +133,10 @@ static void tear_down(struct connection *connection)
 	epoll_forget(connection, -1);
 	ring_unmap(&connection->send);
 	ring_unmap(&connection->receive);
-	if (connection->control)
+	if (connection->control) {
 		munmap(connection->control, SEGMENT_PAGE + 2 * SEGMENT_NEAR);
+		connection_count_rings(-2);
+	}
 	connection->control = NULL;
 	fd_unhide(connection->data_bell);
 	fd_unhide(connection->space_bell);

@@ -79,7 +79,6 @@ struct watch; /* a registration in an epoll (epoll.h) */
  * @end: our number in the segment
  * @same_user: the peer is the same user's, and may be let hold up a system call of ours
  * @habits: waiting habits, by enum way
- * @near_habit: of waiting for the reader at the end of the near part
  * @times_full: how often a non-blocking writer found the ring full (space is then an edge)
  * @watches: registrations in epolls, guarded by the epoll lock
  * @next_free: link of the pool
@@ -109,7 +108,6 @@ struct connection {
 	unsigned int end;
 	bool same_user;
 	struct wait_habit habits[2];
-	struct wait_habit near_habit;
 	_Atomic uint32_t times_full;
 	struct watch *watches;
 	struct connection *next_free;
@@ -156,6 +154,9 @@ void connection_before_fork(void);
 
 /* connection_make_id - give it the id under which it is offered; unique in this process */
 uint64_t connection_make_id(struct connection *connection);
+
+/* connection_count_rings - a connection got its two rings, or lost them (ring_share()) */
+void connection_count_rings(int more);
 
 /* connection_offers_are_void - the daemon is gone: what was offered and not paired is TCP again */
 void connection_offers_are_void(void);

@@ -155,6 +155,7 @@ static void set_up_rings(struct connection *connection, uint8_t *memory,
 	connection->end = out;
 	connection->same_user = paired->flags & PAIRED_SAME_USER;
 	connection->control = (struct segment_control *)memory;
+	connection_count_rings(2);
 	connection->send = (struct ring){
 		.shared = &connection->control->direction[out],
 		.own = &connection->side->send,

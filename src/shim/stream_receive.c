@@ -97,8 +97,10 @@ static ssize_t ring_take(struct connection *connection, struct place place, size
 	if ((ssize_t)done > 0 && !(flags & MSG_PEEK))
 		stream_count_call(ring->own);
 	lock_drop(&ring->own->lock);
-	if ((ssize_t)done > 0 && !(flags & MSG_PEEK))
+	if ((ssize_t)done > 0 && !(flags & MSG_PEEK)) {
 		bell_tell_writer(connection, before > done ? before : done);
+		ring_end_run(&connection->send);
+	}
 	return (ssize_t)done;
 }
 

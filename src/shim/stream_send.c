@@ -115,25 +115,7 @@ static ssize_t send_before(struct connection *connection, int fd, const struct p
 	return send_tcp(connection, fd, place, SIZE_MAX, flags);
 }
 
-/*
- * At the end of the near part a writer waits a moment for the reader to catch up, so that a stream
- * stays in pages that are in the processor's cache.
- */
-static void let_reader_catch_up(struct connection *connection)
-{
-	struct wait wait;
-
-	wait_begin(&wait, &connection->near_habit, settings.wait_yields);
-	while (ring_unread(&connection->send)) {
-		if (!wait_step(&wait)) {
-			connection->near_habit.hopeless = true;
-			return;
-		}
-	}
-	wait_found(&wait);
-}
-
-static ssize_t ring_put(struct connection *connection, struct place place, size_t want, bool patient)
+static ssize_t ring_put(struct connection *connection, struct place place, size_t want)
 {
 	struct ring *ring = &connection->send;
 	_Atomic uint32_t *writing = &our_writer(connection)->writing;
@@ -149,9 +131,6 @@ static ssize_t ring_put(struct connection *connection, struct place place, size_
 		const uint8_t *from = place_at(&place, &room);
 		ssize_t n;
 
-		/* With the lock: a write of one thread is not to be cut by another's. */
-		if (patient && ring_leaves_near(ring))
-			let_reader_catch_up(connection);
 		n = ring_reserve(ring, &to);
 
 		if (n <= 0) {
@@ -204,7 +183,7 @@ static ssize_t send_some(struct connection *connection, int fd, const struct pla
 	for (;;) {
 		if (stream_is_native(connection, fd) || (flags & MSG_OOB))
 			return kernel_send(fd, place, SIZE_MAX, flags);
-		n = ring_put(connection, *place, want, !stream_is_nonblocking(connection, flags));
+		n = ring_put(connection, *place, want);
 		if (n == -EPROTO) {
 			stream_break(connection, fd);
 			return -ECONNRESET;

@@ -42,24 +42,60 @@ static void a_fresh_ring_is_empty(void **state)
 /* Where the reader keeps up, few pages are ever touched. */
 static void an_empty_ring_goes_back_to_its_start(void **state)
 {
+	const size_t reach = RING_REACH_LEAST;
 	struct channel c;
 	uint8_t *span;
 
 	(void)state;
+	ring_share(UINT32_MAX);
 	channel_open(&c, 1024 * 1024);
-	assert_int_equal(pattern_write(&c.writer, RING_LAP_WHEN_EMPTY - 1), RING_LAP_WHEN_EMPTY - 1);
-	assert_int_equal(pattern_read(&c.reader, SIZE_MAX), RING_LAP_WHEN_EMPTY - 1);
+	assert_int_equal(pattern_write(&c.writer, reach - 1), reach - 1);
+	assert_int_equal(pattern_read(&c.reader, SIZE_MAX), reach - 1);
 	assert_true(ring_reserve(&c.writer, &span) > 0);
-	assert_ptr_equal(span, c.writer.near + RING_LAP_WHEN_EMPTY - 1);
+	assert_ptr_equal(span, c.writer.near + reach - 1);
 	for (int i = 0; i < 1000; i++) {
-		assert_int_equal(pattern_write(&c.writer, RING_LAP_WHEN_EMPTY), RING_LAP_WHEN_EMPTY);
-		assert_int_equal(pattern_read(&c.reader, SIZE_MAX), RING_LAP_WHEN_EMPTY);
+		assert_int_equal(pattern_write(&c.writer, reach), reach);
+		assert_int_equal(pattern_read(&c.reader, SIZE_MAX), reach);
+		ring_end_run(&c.writer);
 		assert_true(ring_reserve(&c.writer, &span) > 0);
 		assert_ptr_equal(span, c.writer.near);
 	}
-	assert_true(c.own[0].high_water < 3 * RING_LAP_WHEN_EMPTY);
+	assert_true(c.own[0].high_water < 3 * reach);
 	assert_null(c.writer.far);
 	channel_close(&c);
+}
+
+/* How much of the ring many messages of 16 KiB touch when each is read, and perhaps answered, at once. */
+static uint32_t walk(bool answered)
+{
+	const size_t message = 16384;
+	struct channel c;
+	uint32_t touched;
+
+	channel_open(&c, RING_BYTES_DEFAULT);
+	for (size_t done = 0; done < 3 * RING_BYTES_DEFAULT; done += message) {
+		assert_int_equal(pattern_write(&c.writer, message), message);
+		assert_int_equal(pattern_read(&c.reader, SIZE_MAX), message);
+		if (answered)
+			ring_end_run(&c.writer);
+	}
+	touched = c.own[0].high_water;
+	channel_close(&c);
+	return touched;
+}
+
+/* The more rings, the fewer pages each; a stream takes its part whatever the others have. */
+static void rings_share_what_they_walk_through(void **state)
+{
+	(void)state;
+	ring_share(2);
+	assert_int_equal(walk(true), RING_CACHE_BYTES / 2);
+	ring_share(16);
+	assert_int_equal(walk(true), RING_CACHE_BYTES / 16);
+	ring_share(10000);
+	assert_int_equal(walk(true), RING_REACH_LEAST);
+	assert_int_equal(walk(false), RING_CACHE_BYTES / 2);
+	ring_share(UINT32_MAX);
 }
 
 static void one_unread_byte_keeps_an_unfull_lap_going(void **state)
@@ -462,6 +498,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_fresh_ring_is_empty),
 		cmocka_unit_test(an_empty_ring_goes_back_to_its_start),
+		cmocka_unit_test(rings_share_what_they_walk_through),
 		cmocka_unit_test(one_unread_byte_keeps_an_unfull_lap_going),
 		cmocka_unit_test(a_full_ring_takes_nothing_until_something_is_read),
 		cmocka_unit_test(the_last_byte_of_the_ring_is_used),
