@@ -5,7 +5,8 @@
  * Theory of operation
  *
  * Memory is read before the first connection.  Then every connection does its exchanges, one
- * connection after the other, or each in a thread of its own (made before that first reading).
+ * connection after the other, or each in a thread of its own (made before that first reading); in
+ * rounds, so that what is to happen to a connection that lives has happened before the last.
  * All of them go idle in the kernel wait that was asked for: poll, epoll, or a blocking recv in
  * each thread.  Processor time over the idle interval, memory at its end, and at last the latency
  * of the first connection, active among the others, are the result.
@@ -24,6 +25,7 @@
 #include "tools.h"
 
 #define THREAD_STACK (256U * 1024U)
+#define ROUNDS 4U
 #define STACK_TOUCHED 8192U /* what a thread uses anyway: not to be taken for the connection's */
 
 /**
@@ -32,7 +34,7 @@
  * @flows: one a connection
  * @polled: with poll: what to wait for
  * @epoll: with epoll: the same
- * @start, @done: with threads: barriers before the first connection and after the last exchange
+ * @start, @done: with threads: barriers before and after each round
  */
 struct crowd {
 	const struct options *options;
@@ -63,10 +65,9 @@ static void exchange(struct flow *flow, struct scratch *scratch, uint64_t size)
 		fail(-error, "an exchange");
 }
 
-static void flow_work(struct crowd *crowd, unsigned int index)
+static void flow_open(struct crowd *crowd, unsigned int index)
 {
 	const struct options *options = crowd->options;
-	struct scratch scratch = scratch_take(options->size);
 	struct hello hello = {
 		.magic = HELLO_MAGIC,
 		.work = WORK_ECHO,
@@ -77,16 +78,25 @@ static void flow_work(struct crowd *crowd, unsigned int index)
 	struct flow *flow = &crowd->flows[index];
 
 	flow_init(flow, connect_with(options, &hello), false, hello.token, hello.size);
+	if (crowd->polled != NULL)
+		crowd->polled[index] = (struct pollfd){.fd = flow->fd, .events = POLLIN};
 	if (crowd->epoll >= 0) {
 		struct epoll_event event = {.events = EPOLLIN, .data.ptr = flow};
 
 		if (epoll_ctl(crowd->epoll, EPOLL_CTL_ADD, flow->fd, &event) < 0)
 			fail(errno, "epoll_ctl");
 	}
-	for (unsigned int i = 0; i < options->exchanges; i++)
-		exchange(flow, &scratch, options->size);
-	if (crowd->polled != NULL)
-		crowd->polled[index] = (struct pollfd){.fd = flow->fd, .events = POLLIN};
+}
+
+static void flow_work(struct crowd *crowd, unsigned int index, unsigned int round)
+{
+	const unsigned int all = crowd->options->exchanges;
+	struct scratch scratch = scratch_take(crowd->options->size);
+
+	if (round == 0)
+		flow_open(crowd, index);
+	for (unsigned int i = all * round / ROUNDS; i < all * (round + 1) / ROUNDS; i++)
+		exchange(&crowd->flows[index], &scratch, crowd->options->size);
 	scratch_give(&scratch);
 }
 
@@ -105,9 +115,11 @@ static void *member_thread(void *argument)
 
 	free(argument);
 	touch_stack();
-	pthread_barrier_wait(&member.crowd->start);
-	flow_work(member.crowd, member.index);
-	pthread_barrier_wait(&member.crowd->done);
+	for (unsigned int round = 0; round < ROUNDS; round++) {
+		pthread_barrier_wait(&member.crowd->start);
+		flow_work(member.crowd, member.index, round);
+		pthread_barrier_wait(&member.crowd->done);
+	}
 	recv(member.crowd->flows[member.index].fd, &byte, 1, 0);
 	return NULL;
 }
@@ -162,13 +174,17 @@ static void crowd_prepare(struct crowd *crowd)
 
 static void crowd_work(struct crowd *crowd)
 {
-	if (crowd->options->wait == WAIT_THREADS) {
-		pthread_barrier_wait(&crowd->start);
-		pthread_barrier_wait(&crowd->done);
-		return;
+	const bool threads = crowd->options->wait == WAIT_THREADS;
+
+	for (unsigned int round = 0; round < ROUNDS; round++) {
+		if (threads) {
+			pthread_barrier_wait(&crowd->start);
+			pthread_barrier_wait(&crowd->done);
+		}
+		for (unsigned int i = 0; !threads && i < crowd->options->connections; i++)
+			flow_work(crowd, i, round);
+		sleep_seconds(0.3); /* lets others who work for these connections finish */
 	}
-	for (unsigned int i = 0; i < crowd->options->connections; i++)
-		flow_work(crowd, i);
 }
 
 /* Wait at most @seconds (below 0: for ever) for any connection; true if one has something. */
@@ -190,7 +206,6 @@ static bool crowd_wait(struct crowd *crowd, double seconds)
 
 static void crowd_idle(struct crowd *crowd, struct meter *meter)
 {
-	sleep_seconds(0.1); /* the last connection's end */
 	meter_start(meter, crowd->options);
 	if (crowd_wait(crowd, crowd->options->idle))
 		fail(0, "an idle connection has something to say");

@@ -75,7 +75,7 @@ void config_init(struct config *config)
 	config->policy.ring_bytes = RING_BYTES_DEFAULT;
 	config->policy.wait_yields = 100;
 	config->connections_per_user = 65536;
-	config->memory_per_user = 64ULL << 30;
+	config->memory_per_user = 512ULL << 30;
 	config->sessions_per_user = 4096;
 	config->idle_exit = 10;
 }

@@ -15,6 +15,9 @@
 
 #define YIELDS_BEFORE_SLEEP 50
 #define TRIES_BEFORE_DOUBT 70 /* some 20 ms: nobody copies for so long */
+#define TRIES_BEFORE_PATIENCE 80 /* then each sleep is longer, up to PATIENCE times */
+#define PATIENCE 16
+#define MOMENT_NS 1000000
 
 /*
  * A killed process keeps its number until it is waited for, and who should wait for it may be who
@@ -32,14 +35,19 @@ static bool thread_is_gone(uint32_t tid, unsigned int tries)
 {
 	if (tries <= YIELDS_BEFORE_SLEEP)
 		return false;
+	/* Where a crowd waits for a living holder, the question is what holds it up. */
+	if (tries > TRIES_BEFORE_PATIENCE && tries % PATIENCE)
+		return false;
 	if (syscall(SYS_tkill, (pid_t)tid, 0) < 0 && errno == ESRCH)
 		return true;
 	return tries > TRIES_BEFORE_DOUBT && thread_is_dead(tid);
 }
 
-static void sleep_on(_Atomic uint32_t *word, uint32_t value)
+static void sleep_on(_Atomic uint32_t *word, uint32_t value, unsigned int tries)
 {
-	const struct timespec moment = {.tv_nsec = 1000000};
+	const unsigned int beyond = tries > TRIES_BEFORE_PATIENCE ? tries - TRIES_BEFORE_PATIENCE : 0;
+	const struct timespec moment = {
+		.tv_nsec = MOMENT_NS * (long)(beyond < PATIENCE ? beyond + 1 : PATIENCE)};
 
 	syscall(SYS_futex, word, FUTEX_WAIT, value, &moment, NULL, 0);
 }
@@ -69,7 +77,7 @@ int lock_take_slowly(_Atomic uint32_t *word, uint32_t tid)
 		if (!(value & SIDE_LOCK_WAITERS) &&
 		    !atomic_compare_exchange_strong(word, &value, value | SIDE_LOCK_WAITERS))
 			continue;
-		sleep_on(word, value | SIDE_LOCK_WAITERS);
+		sleep_on(word, value | SIDE_LOCK_WAITERS, tries);
 	}
 	errno = saved;
 	return 0;

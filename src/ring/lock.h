@@ -3,8 +3,9 @@
  * A lock in shared memory that survives its holder
  *
  * The word holds the holder's thread id.  Holders keep it for a copy of at most RING_PIECE bytes and
- * never sleep with it.  Who waits yields, then sleeps on the word for a millisecond at a time, and
- * takes the lock over from a thread that no longer exists, or that is dead and not yet waited for.
+ * never sleep with it.  Who waits yields, then sleeps on the word for a millisecond at a time (later
+ * for up to 16), and takes the lock over from a thread that no longer exists, or that is dead and not
+ * yet waited for.
  * What the lock guards must be consistent at each instruction, since its holder may be killed at
  * any.
  */
@@ -12,6 +13,7 @@
 #define SMCU_RING_LOCK_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /**
@@ -22,21 +24,25 @@
  */
 int lock_take_slowly(_Atomic uint32_t *word, uint32_t tid);
 
-static inline int lock_take(_Atomic uint32_t *word, uint32_t tid)
+/* lock_try - take the lock if it is free */
+static inline bool lock_try(_Atomic uint32_t *word, uint32_t tid)
 {
 	uint32_t free = 0;
 
-	if (atomic_compare_exchange_strong_explicit(word, &free, tid, memory_order_seq_cst,
-						    memory_order_relaxed))
-		return 0;
-	return lock_take_slowly(word, tid);
+	return atomic_compare_exchange_strong_explicit(word, &free, tid, memory_order_seq_cst,
+						       memory_order_relaxed);
+}
+
+static inline int lock_take(_Atomic uint32_t *word, uint32_t tid)
+{
+	return lock_try(word, tid) ? 0 : lock_take_slowly(word, tid);
 }
 
 void lock_wake(_Atomic uint32_t *word);
 
 /*
  * Without waiters a plain store is enough, and half the price: who marks himself between the look and
- * the store sleeps a millisecond at the most.
+ * the store sleeps his moment out.
  */
 static inline void lock_drop(_Atomic uint32_t *word)
 {

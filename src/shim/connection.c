@@ -89,6 +89,7 @@ struct connection *connection_new(int fd)
 	connection->bell_rung[0] = connection->bell_rung[1] = false;
 	connection->habits[0].hopeless = connection->habits[1].hopeless = false;
 	connection->times_full = 0;
+	connection->not_trimmed_at = UINT64_MAX;
 	connection->watches = NULL;
 	connection->fd = fd;
 	forget_stale(fd);

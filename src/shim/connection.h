@@ -78,6 +78,7 @@ struct watch; /* a registration in an epoll (epoll.h) */
  * @segment, @data_bell, @space_bell: hidden descriptors, -1 before ATTACHED
  * @end: our number in the segment
  * @same_user: the peer is the same user's, and may be let hold up a system call of ours
+ * @not_trimmed_at: where the sending ring stood when its pages were last to be given back
  * @habits: waiting habits, by enum way
  * @times_full: how often a non-blocking writer found the ring full (space is then an edge)
  * @watches: registrations in epolls, guarded by the epoll lock
@@ -107,6 +108,7 @@ struct connection {
 	int space_bell;
 	unsigned int end;
 	bool same_user;
+	uint64_t not_trimmed_at;
 	struct wait_habit habits[2];
 	_Atomic uint32_t times_full;
 	struct watch *watches;

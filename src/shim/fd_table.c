@@ -12,8 +12,10 @@ _Atomic uintptr_t *fd_table;
 int fd_table_size;
 pid_t fd_table_owner;
 
-/* Where the hidden descriptors begin. */
+/* Where the hidden descriptors begin, how many there are and may be. */
 static int hidden_floor;
+static int hidden_most;
+static _Atomic int hidden_count;
 
 int fd_limited(int fd)
 {
@@ -41,8 +43,12 @@ int fd_set_limits(const struct rlimit *limit)
 		return -1;
 	fd_soft_limit = soft;
 	most = real.rlim_cur < FD_TABLE_MAX ? real.rlim_cur : FD_TABLE_MAX;
-	/* Above the program's where there is room, else in the upper three quarters. */
+	/*
+	 * Above the program's where there is room; else in the upper three quarters, and fewer than
+	 * half, so that they do not take from the program what it asked for.
+	 */
 	hidden_floor = (int)(soft < most ? soft : most / 4);
+	hidden_most = (int)(most - soft > most / 2 ? most - soft : most / 2 - most / 64);
 	return 0;
 }
 
@@ -83,16 +89,17 @@ bool fd_table_set(int fd, uintptr_t value)
 
 int fd_hide(int fd)
 {
-	int hidden = libc.fcntl(fd, F_DUPFD_CLOEXEC, hidden_floor);
+	int hidden = -1;
 
-	if (hidden < 0 || !fd_table_set(hidden, FD_HIDDEN)) {
-		if (hidden >= 0)
-			libc.close(hidden);
-		libc.close(fd);
-		return -EMFILE;
-	}
+	if (atomic_fetch_add(&hidden_count, 1) < hidden_most)
+		hidden = libc.fcntl(fd, F_DUPFD_CLOEXEC, hidden_floor);
 	libc.close(fd);
-	return hidden;
+	if (hidden >= 0 && fd_table_set(hidden, FD_HIDDEN))
+		return hidden;
+	if (hidden >= 0)
+		libc.close(hidden);
+	atomic_fetch_sub(&hidden_count, 1);
+	return -EMFILE;
 }
 
 void fd_unhide(int fd)
@@ -101,6 +108,7 @@ void fd_unhide(int fd)
 		return;
 	fd_table_set(fd, 0);
 	libc.close(fd);
+	atomic_fetch_sub(&hidden_count, 1);
 }
 
 bool fd_table_is_ours(void)

@@ -81,7 +81,7 @@ bool fd_table_set(int fd, uintptr_t value);
 /**
  * fd_hide - move a descriptor of the shim's own out of the program's way, close-on-exec
  *
- * Closes @fd.  Return: the new number, or -EMFILE.
+ * Closes @fd.  Return: the new number, or -EMFILE when the shim has its share already.
  */
 int fd_hide(int fd);
 

@@ -282,7 +282,8 @@ void session_collect(void)
 	const int saved = errno;
 	const struct side_header *header = side_header();
 
-	if (!header || lock_take(&lock, thread_id()) < 0)
+	/* Who holds the lock collects, or it is collected at the next call: nobody waits for mail. */
+	if (!header || !lock_try(&lock, thread_id()))
 		return;
 	/* Note the count first: mail that comes meanwhile is collected the next time. */
 	atomic_store(&collected, atomic_load(&header->inbox));

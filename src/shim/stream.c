@@ -40,6 +40,7 @@ void stream_trim(struct connection *connection)
 	if (!stream_wants_trim(connection) || lock_take(&ring->own->lock, thread_id()) < 0)
 		return;
 	ring_trim(ring, STREAM_KEEP);
+	connection->not_trimmed_at = ring->own->position;
 	lock_drop(&ring->own->lock);
 }
 

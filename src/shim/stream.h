@@ -105,8 +105,11 @@ void stream_trim(struct connection *connection);
 /* stream_wants_trim - would stream_trim() have something to do? */
 static inline bool stream_wants_trim(const struct connection *connection)
 {
-	return connection->same_user && connection->side->send.high_water > STREAM_KEEP &&
-	       ring_unread(&connection->send) == 0;
+	const struct side_direction *send = &connection->side->send;
+
+	/* A peer that was given a second and has not read may sleep for ever: once is enough. */
+	return connection->same_user && send->high_water > STREAM_KEEP &&
+	       (ring_unread(&connection->send) == 0 || connection->not_trimmed_at != send->position);
 }
 
 /* stream_shut - before shutdown(SHUT_WR): nothing more comes */

@@ -168,7 +168,6 @@ static int hide_until_full(rlim_t soft, rlim_t hard)
 {
 	int hidden = 0, count = 0, fd = -1;
 
-	(void)soft;
 	while (hidden >= 0 && count < 1000) {
 		fd = open("/dev/null", O_RDONLY);
 		expect(fd >= 0);
@@ -176,16 +175,22 @@ static int hide_until_full(rlim_t soft, rlim_t hard)
 		count += hidden >= 0;
 	}
 	expect(hidden == -EMFILE);
-	expect(count > (int)hard / 2 && count < (int)hard);
 	expect(fcntl(fd, F_GETFD) < 0); /* closed, since the caller has no use for it */
+	/* All that is above the program's limit, else less than half. */
+	expect(count <= (int)(soft < hard ? hard - soft : hard / 2));
+	expect(count >= (int)hard / 3);
+	/* The program gets what it may have all the same. */
+	for (int i = 4; i < (int)(soft < hard ? soft : hard / 2); i++)
+		expect(dup(1) >= 0);
 	return 0;
 }
 
-static void when_none_is_left_the_descriptor_is_closed(void **state)
+static void when_none_is_left_the_program_has_its_own(void **state)
 {
 	(void)state;
 	run_in_child(hide_until_full, 64, 64);
 	run_in_child(hide_until_full, 64, 256);
+	run_in_child(hide_until_full, 1024, 1024);
 }
 
 static int look_at_slots(rlim_t soft, rlim_t hard)
@@ -244,7 +249,7 @@ int main(void)
 		cmocka_unit_test(the_program_keeps_its_limit_and_the_room_is_bounded),
 		cmocka_unit_test(a_changed_limit_moves_the_hidden_ones_that_follow),
 		cmocka_unit_test(without_room_they_stand_high_up),
-		cmocka_unit_test(when_none_is_left_the_descriptor_is_closed),
+		cmocka_unit_test(when_none_is_left_the_program_has_its_own),
 		cmocka_unit_test(numbers_beyond_the_table_lead_nowhere),
 		cmocka_unit_test(the_table_belongs_to_one_process),
 	};
