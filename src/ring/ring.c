@@ -132,12 +132,19 @@ static ssize_t readable(struct ring *ring, uint64_t *offset)
 	return (ssize_t)(limit - consumed);
 }
 
-ssize_t ring_front(struct ring *ring, uint8_t **span)
+ssize_t ring_front_at(struct ring *ring, size_t skip, uint8_t **span)
 {
-	uint64_t offset;
+	uint64_t offset, rest;
 	ssize_t n = readable(ring, &offset);
 
-	return n > 0 ? ring_span(ring, offset, (uint64_t)n, span) : n;
+	if (n <= 0)
+		return n;
+	if (skip < (size_t)n)
+		return ring_span(ring, offset + skip, (size_t)n - skip, span);
+	/* What follows, if anything, begins the next lap at offset 0. */
+	rest = ring->own->seen - own_position(ring) - (size_t)n;
+	skip -= (size_t)n;
+	return skip < rest ? ring_span(ring, skip, rest - skip, span) : 0;
 }
 
 void ring_release(struct ring *ring, size_t n)
@@ -146,55 +153,6 @@ void ring_release(struct ring *ring, size_t n)
 
 	atomic_store_explicit(&ring->own->position, consumed, memory_order_relaxed);
 	atomic_store_explicit(&ring->shared->reader.consumed, consumed, memory_order_release);
-}
-
-/* Copy @n bytes out of the ring from @offset on; they are known to be there. */
-static ssize_t copy_out(struct ring *ring, uint64_t offset, uint8_t *to, size_t n)
-{
-	size_t done = 0;
-
-	while (done < n) {
-		uint8_t *span;
-		ssize_t part = ring_span(ring, offset + done, n - done, &span);
-
-		if (part < 0)
-			return part;
-		memcpy(to + done, span, (size_t)part);
-		done += (size_t)part;
-	}
-	return (ssize_t)done;
-}
-
-ssize_t ring_peek_at(struct ring *ring, size_t skip, void *to, size_t n)
-{
-	uint64_t offset, produced;
-	ssize_t first = readable(ring, &offset);
-	uint8_t *out = to;
-	size_t done = 0, rest;
-
-	if (first <= 0)
-		return first;
-	if (skip < (size_t)first) {
-		size_t part = (size_t)first - skip < n ? (size_t)first - skip : n;
-		ssize_t error = copy_out(ring, offset + skip, out, part);
-
-		if (error < 0)
-			return error;
-		done = part;
-	}
-	/* What follows, if anything, begins the next lap at offset 0. */
-	produced = ring->own->seen;
-	rest = (size_t)(produced - own_position(ring)) - (size_t)first;
-	skip = skip > (size_t)first ? skip - (size_t)first : 0;
-	if (done < n && rest > skip) {
-		size_t part = rest - skip < n - done ? rest - skip : n - done;
-		ssize_t error = copy_out(ring, skip, out + done, part);
-
-		if (error < 0)
-			return error;
-		done += part;
-	}
-	return (ssize_t)done;
 }
 
 size_t ring_available(const struct ring *ring)

@@ -107,22 +107,21 @@ static inline void ring_end_run(struct ring *ring)
 void ring_publish(struct ring *ring, size_t n);
 
 /**
- * ring_front - what the reader may read next
+ * ring_front_at - what the reader may read next but @skip bytes
  * @span: set to the first byte
  *
- * Return: contiguous readable bytes at @span, 0 when the ring is empty, or -EPROTO, -ENOMEM.
+ * Return: contiguous readable bytes at @span, 0 when there are no more than @skip, or -EPROTO, -ENOMEM.
  */
-ssize_t ring_front(struct ring *ring, uint8_t **span);
+ssize_t ring_front_at(struct ring *ring, size_t skip, uint8_t **span);
+
+/* ring_front - what the reader may read next: ring_front_at() without a skip */
+static inline ssize_t ring_front(struct ring *ring, uint8_t **span)
+{
+	return ring_front_at(ring, 0, span);
+}
 
 /* ring_release - the next @n readable bytes have been read */
 void ring_release(struct ring *ring, size_t n);
-
-/**
- * ring_peek_at - copy up to @n readable bytes, @skip bytes after the front, without reading them
- *
- * Return: bytes copied, or -errno as ring_front().
- */
-ssize_t ring_peek_at(struct ring *ring, size_t skip, void *to, size_t n);
 
 /* ring_available - readable bytes as of now; a lying peer may make it any number up to the size */
 size_t ring_available(const struct ring *ring);

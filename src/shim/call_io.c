@@ -13,7 +13,11 @@
 
 #include "shim/connection.h"
 #include "shim/libc.h"
+#include "shim/place.h"
 #include "shim/stream.h"
+#include "shim/user_memory.h"
+
+#define MOST_AT_ONCE 0x7ffff000U /* what Linux transfers in one call */
 
 static ssize_t to_errno(ssize_t result)
 {
@@ -24,10 +28,10 @@ static ssize_t to_errno(ssize_t result)
 }
 
 /*
- * The frame of every receiving stand-in: KERNEL is the real call, VECTOR and COUNT say where the
- * bytes go.  MSG_WAITALL never reaches the kernel: it would go on waiting there after a move.
+ * The frame of every receiving stand-in: KERNEL is the real call, RING the one on a connection that
+ * has rings.  MSG_WAITALL never reaches the kernel: it would go on waiting there after a move.
  */
-#define RECEIVE(KERNEL, VECTOR, COUNT, FLAGS)                                                      \
+#define RECEIVE(KERNEL, RING, FLAGS)                                                               \
 	do {                                                                                       \
 		struct connection *connection;                                                     \
 		ssize_t result;                                                                    \
@@ -41,14 +45,13 @@ static ssize_t to_errno(ssize_t result)
 			stream_kernel_end(connection, fd, DIRECTION_RECEIVE,                       \
 					  (FLAGS) & (MSG_PEEK | MSG_ERRQUEUE) ? 0 : result);       \
 		} else {                                                                           \
-			result = to_errno(                                                         \
-				stream_receive(connection, fd, VECTOR, (int)(COUNT), FLAGS));      \
+			result = to_errno(RING);                                                   \
 		}                                                                                  \
 		connection_put(connection);                                                        \
 		return result;                                                                     \
 	} while (0)
 
-#define SEND(KERNEL, VECTOR, COUNT, FLAGS)                                                         \
+#define SEND(KERNEL, RING)                                                                         \
 	do {                                                                                       \
 		struct connection *connection;                                                     \
 		ssize_t result;                                                                    \
@@ -63,12 +66,35 @@ static ssize_t to_errno(ssize_t result)
 				stream_note_size(connection, (size_t)result);                      \
 			stream_kernel_end(connection, fd, DIRECTION_SEND, result);                 \
 		} else {                                                                           \
-			result = to_errno(                                                         \
-				stream_send(connection, fd, VECTOR, (int)(COUNT), FLAGS));         \
+			result = to_errno(RING);                                                   \
 		}                                                                                  \
 		connection_put(connection);                                                        \
 		return result;                                                                     \
 	} while (0)
+
+typedef ssize_t stream_call(struct connection *connection, int fd, const struct iovec *iov, int count,
+			    int flags);
+
+/* stream_receive() or stream_send() on vectors of the program's, which may lie anywhere. */
+static ssize_t with_vectors(stream_call *call, struct connection *connection, int fd,
+			    const struct iovec *vector, size_t count, int flags)
+{
+	struct iovec own[count > 0 && count <= IOV_MAX ? count : 1];
+	size_t room = MOST_AT_ONCE;
+
+	if (count > IOV_MAX)
+		return -EMSGSIZE;
+	if (!user_copy(own, vector, count * sizeof(*own)))
+		return -EFAULT;
+	for (size_t i = 0; i < count; i++) {
+		if ((ssize_t)own[i].iov_len < 0)
+			return -EINVAL;
+		if (own[i].iov_len > room)
+			own[i].iov_len = room;
+		room -= own[i].iov_len;
+	}
+	return call(connection, fd, own, (int)count, flags);
+}
 
 EXPORT ssize_t read(int fd, void *buffer, size_t size)
 {
@@ -77,7 +103,7 @@ EXPORT ssize_t read(int fd, void *buffer, size_t size)
 	libc_ready();
 	if (size == 0) /* nothing, at once: unlike recv() */
 		return libc.read(fd, buffer, size);
-	RECEIVE(libc.read(fd, buffer, size), &vector, 1, 0);
+	RECEIVE(libc.read(fd, buffer, size), stream_receive(connection, fd, &vector, 1, 0), 0);
 }
 
 /* What the kernel refuses without looking at the socket. */
@@ -86,19 +112,27 @@ static bool is_odd_vector(const struct iovec *vector, int count)
 	return !vector || count < 0 || count > IOV_MAX;
 }
 
+/* Nothing, at once: unlike recvmsg(). */
+static ssize_t read_vectors(struct connection *connection, int fd, const struct iovec *iov, int count,
+			    int flags)
+{
+	return place_total(iov, count) ? stream_receive(connection, fd, iov, count, flags) : 0;
+}
+
 EXPORT ssize_t readv(int fd, const struct iovec *vector, int count)
 {
 	libc_ready();
 	if (is_odd_vector(vector, count))
 		return libc.readv(fd, vector, count);
-	RECEIVE(libc.readv(fd, vector, count), vector, count, 0);
+	RECEIVE(libc.readv(fd, vector, count),
+		with_vectors(read_vectors, connection, fd, vector, (size_t)count, 0), 0);
 }
 
 EXPORT ssize_t write(int fd, const void *buffer, size_t size)
 {
 	const struct iovec vector = {.iov_base = (void *)(uintptr_t)buffer, .iov_len = size};
 
-	SEND(libc.write(fd, buffer, size), &vector, 1, 0);
+	SEND(libc.write(fd, buffer, size), stream_send(connection, fd, &vector, 1, 0));
 }
 
 EXPORT ssize_t writev(int fd, const struct iovec *vector, int count)
@@ -106,7 +140,8 @@ EXPORT ssize_t writev(int fd, const struct iovec *vector, int count)
 	libc_ready();
 	if (is_odd_vector(vector, count))
 		return libc.writev(fd, vector, count);
-	SEND(libc.writev(fd, vector, count), vector, count, 0);
+	SEND(libc.writev(fd, vector, count),
+	     with_vectors(stream_send, connection, fd, vector, (size_t)count, 0));
 }
 
 /* With some bytes there, a signal ends the wait for the rest even under SA_RESTART. */
@@ -193,12 +228,14 @@ EXPORT ssize_t recv(int fd, void *buffer, size_t size, int flags)
 	pin_out_of_band(fd, flags);
 	if (waits_for_all(fd, flags))
 		return receive_all(fd, &vector, flags);
-	RECEIVE(libc.recv(fd, buffer, size, flags), &vector, 1, flags);
+	RECEIVE(libc.recv(fd, buffer, size, flags),
+		stream_receive(connection, fd, &vector, 1, flags), flags);
 }
 
 static ssize_t receive_from(int fd, const struct iovec *vector, int flags, struct sockaddr *address,
 			    socklen_t *length)
 {
+	const socklen_t none = 0;
 	struct connection *connection = connection_get(fd);
 	ssize_t result;
 
@@ -211,8 +248,8 @@ static ssize_t receive_from(int fd, const struct iovec *vector, int flags, struc
 				  flags & (MSG_PEEK | MSG_ERRQUEUE) ? 0 : result);
 	} else {
 		result = to_errno(stream_receive(connection, fd, vector, 1, flags));
-		if (result >= 0 && address && length)
-			*length = 0; /* TCP names no sender */
+		if (result >= 0 && address && !user_copy(length, &none, sizeof(none)))
+			result = to_errno(-EFAULT); /* TCP names no sender, but says so */
 	}
 	connection_put(connection);
 	return result;
@@ -236,7 +273,7 @@ EXPORT ssize_t send(int fd, const void *buffer, size_t size, int flags)
 
 	libc_ready();
 	pin_out_of_band(fd, flags);
-	SEND(libc.send(fd, buffer, size, flags), &vector, 1, flags);
+	SEND(libc.send(fd, buffer, size, flags), stream_send(connection, fd, &vector, 1, flags));
 }
 
 EXPORT ssize_t sendto(int fd, const void *buffer, size_t size, int flags,
@@ -248,7 +285,41 @@ EXPORT ssize_t sendto(int fd, const void *buffer, size_t size, int flags,
 	pin_out_of_band(fd, flags);
 	if (flags & MSG_FASTOPEN)
 		return libc.sendto(fd, buffer, size, flags, address, length);
-	SEND(libc.sendto(fd, buffer, size, flags, address, length), &vector, 1, flags);
+	SEND(libc.sendto(fd, buffer, size, flags, address, length),
+	     stream_send(connection, fd, &vector, 1, flags));
+}
+
+/* What a received message says beside its bytes: TCP names no sender and has nothing to add. */
+static bool fill_in(struct msghdr *message, struct msghdr *own)
+{
+	own->msg_namelen = 0;
+	own->msg_controllen = 0;
+	own->msg_flags = 0;
+	return user_copy(message, own, sizeof(*own));
+}
+
+static ssize_t receive_message_ring(struct connection *connection, int fd, struct msghdr *message,
+				    int flags)
+{
+	struct msghdr own;
+	ssize_t n;
+
+	if (!user_copy(&own, message, sizeof(own)))
+		return -EFAULT;
+	n = with_vectors(stream_receive, connection, fd, own.msg_iov, own.msg_iovlen, flags);
+	if (n < 0)
+		return n;
+	return fill_in(message, &own) ? n : -EFAULT;
+}
+
+static ssize_t send_message_ring(struct connection *connection, int fd, const struct msghdr *message,
+				 int flags)
+{
+	struct msghdr own;
+
+	if (!user_copy(&own, message, sizeof(own)))
+		return -EFAULT;
+	return with_vectors(stream_send, connection, fd, own.msg_iov, own.msg_iovlen, flags);
 }
 
 /* recvmsg(2) and sendmsg(2), apart because recvmmsg(2) and sendmmsg(2) are many of them. */
@@ -266,13 +337,7 @@ static ssize_t receive_message(int fd, struct msghdr *message, int flags)
 	} else if (flags & (MSG_OOB | MSG_ERRQUEUE)) {
 		result = libc.recvmsg(fd, message, flags);
 	} else {
-		result = to_errno(stream_receive(connection, fd, message->msg_iov,
-						 (int)message->msg_iovlen, flags));
-		if (result >= 0) {
-			message->msg_namelen = 0;
-			message->msg_controllen = 0;
-			message->msg_flags = 0;
-		}
+		result = to_errno(receive_message_ring(connection, fd, message, flags));
 	}
 	connection_put(connection);
 	return result;
@@ -280,16 +345,23 @@ static ssize_t receive_message(int fd, struct msghdr *message, int flags)
 
 EXPORT ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 {
+	struct msghdr own;
+	struct iovec one;
+	ssize_t n;
+
 	libc_ready();
 	pin_out_of_band(fd, flags);
-	if (message && message->msg_iovlen == 1 && waits_for_all(fd, flags))
-		return receive_all(fd, message->msg_iov, flags);
+	if (waits_for_all(fd, flags) && user_copy(&own, message, sizeof(own)) &&
+	    own.msg_iovlen == 1 && user_copy(&one, own.msg_iov, sizeof(one))) {
+		n = receive_all(fd, &one, flags);
+		return n < 0 || fill_in(message, &own) ? n : to_errno(-EFAULT);
+	}
 	return receive_message(fd, message, flags);
 }
 
 static ssize_t send_message(int fd, const struct msghdr *message, int flags)
 {
-	SEND(libc.sendmsg(fd, message, flags), message->msg_iov, message->msg_iovlen, flags);
+	SEND(libc.sendmsg(fd, message, flags), send_message_ring(connection, fd, message, flags));
 }
 
 EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)

@@ -13,11 +13,13 @@
 
 #include "shim/bell.h"
 #include "shim/clock.h"
+#include "shim/fd_table.h"
 #include "shim/libc.h"
 #include "shim/readiness.h"
 #include "shim/session.h"
 #include "shim/settings.h"
 #include "shim/stream.h"
+#include "shim/user_memory.h"
 
 #define ON_STACK 64 /* descriptors translated without asking for memory */
 #define PER_FD 3    /* what one attached connection becomes */
@@ -317,24 +319,48 @@ static bool any_is_ours(const struct pollfd *fds, nfds_t count)
 	return false;
 }
 
+/* The set is the program's, which may have given any address, and change it meanwhile. */
+static int poll_copied(struct pollfd *fds, struct polling *polling, const struct timespec *timeout,
+		       const sigset_t *mask, bool *ours)
+{
+	int n;
+
+	*ours = true;
+	if (!user_copy(polling->fds, fds, polling->count * sizeof(*fds)))
+		return -EFAULT;
+	*ours = any_is_ours(polling->fds, polling->count);
+	if (!*ours)
+		return 0;
+	n = poll_with(polling, timeout, mask);
+	for (nfds_t i = 0; n >= 0 && i < polling->count; i++)
+		if (!user_copy(&fds[i].revents, &polling->fds[i].revents, sizeof(fds[i].revents)))
+			return -EFAULT;
+	return n;
+}
+
+/* poll(2) where a connection is in the set; elsewhere @ours is false, and it was not done. */
 static int poll_all(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
-		    const sigset_t *mask)
+		    const sigset_t *mask, bool *ours)
 {
 	struct connection *few[ON_STACK];
-	struct pollfd few_sleeping[ON_STACK * PER_FD];
-	struct polling polling = {.fds = fds, .count = count, .connections = few,
+	struct pollfd few_own[ON_STACK], few_sleeping[ON_STACK * PER_FD];
+	struct polling polling = {.fds = few_own, .count = count, .connections = few,
 				  .sleeping = few_sleeping};
 	void *many = NULL;
 	int n;
 
+	*ours = false;
+	if (connection_none() || count > (nfds_t)FD_TABLE_MAX)
+		return 0;
 	if (count > ON_STACK) {
-		many = malloc(count * (sizeof(*few) + PER_FD * sizeof(*few_sleeping)));
+		many = malloc(count * (sizeof(*few) + (1 + PER_FD) * sizeof(*few_own)));
 		if (!many)
-			return -ENOMEM;
+			return 0;
 		polling.connections = many;
-		polling.sleeping = (struct pollfd *)(polling.connections + count);
+		polling.fds = (struct pollfd *)(polling.connections + count);
+		polling.sleeping = polling.fds + count;
 	}
-	n = poll_with(&polling, timeout, mask);
+	n = poll_copied(fds, &polling, timeout, mask, ours);
 	free(many);
 	return n;
 }
@@ -351,21 +377,28 @@ EXPORT int poll(struct pollfd *fds, nfds_t count, int timeout)
 {
 	const struct timespec limit = {.tv_sec = timeout / 1000,
 				       .tv_nsec = timeout % 1000 * 1000000L};
+	bool ours;
+	int n;
 
 	libc_ready();
-	if (!any_is_ours(fds, count))
-		return libc.poll(fds, count, timeout);
-	return to_errno(poll_all(fds, count, timeout < 0 ? NULL : &limit, NULL));
+	n = poll_all(fds, count, timeout < 0 ? NULL : &limit, NULL, &ours);
+	return ours ? to_errno(n) : libc.poll(fds, count, timeout);
 }
 
 EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
 		 const sigset_t *mask)
 {
+	struct timespec limit = {0};
+	bool ours, odd;
+	int n = 0;
+
 	libc_ready();
-	if (!any_is_ours(fds, count) ||
-	    (timeout && (timeout->tv_sec < 0 || (unsigned long)timeout->tv_nsec > 999999999)))
-		return libc.ppoll(fds, count, timeout, mask);
-	return to_errno(poll_all(fds, count, timeout, mask));
+	odd = timeout && (!user_copy(&limit, timeout, sizeof(limit)) || limit.tv_sec < 0 ||
+			  (unsigned long)limit.tv_nsec > 999999999);
+	ours = !odd;
+	if (ours)
+		n = poll_all(fds, count, timeout ? &limit : NULL, mask, &ours);
+	return ours ? to_errno(n) : libc.ppoll(fds, count, timeout, mask);
 }
 
 extern void __chk_fail(void) __attribute__((noreturn));
@@ -453,11 +486,8 @@ static int select_all(int n, fd_set *in, fd_set *out, fd_set *except,
 	if (n < 0 || n > FD_SETSIZE)
 		return 0;
 	count = sets_to_fds(n, in, out, except, fds);
-	*ours = any_is_ours(fds, count);
-	if (!*ours)
-		return 0;
-	result = poll_all(fds, count, timeout, mask);
-	return result < 0 ? result : fds_to_sets(fds, count, in, out, except);
+	result = poll_all(fds, count, timeout, mask, ours);
+	return result < 0 || !*ours ? result : fds_to_sets(fds, count, in, out, except);
 }
 
 EXPORT int select(int n, fd_set *in, fd_set *out, fd_set *except, struct timeval *timeout)

@@ -14,6 +14,7 @@
 #include "shim/session.h"
 #include "shim/settings.h"
 #include "shim/side.h"
+#include "shim/signals.h"
 
 #define POOL_MAX FD_TABLE_MAX
 
@@ -72,6 +73,7 @@ struct connection *connection_new(int fd)
 
 	if (!connection)
 		return NULL;
+	signals_guard();
 	connection->ended = 0;
 	connection->opened_by_connect = false;
 	connection->mismatches = 0;
@@ -116,6 +118,11 @@ struct connection *connection_get(int fd)
 		return NULL;
 	}
 	return connection;
+}
+
+bool connection_none(void)
+{
+	return pool_used == 0;
 }
 
 void connection_count_rings(int more)

@@ -125,6 +125,9 @@ struct connection *connection_new(int fd);
  */
 struct connection *connection_get(int fd);
 
+/* connection_none - this process never had one */
+bool connection_none(void);
+
 void connection_put_last(struct connection *connection);
 
 static inline void connection_put(struct connection *connection)

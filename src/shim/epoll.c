@@ -408,10 +408,13 @@ void epoll_attach(struct connection *connection)
 		(void)lock_take(&poller->lock, thread_id());
 		/* A one-shot is stopped first, so that nobody receives it while we look. */
 		stop_one_shot(watch);
+		watch->takeover = poller->takeovers + 1;
 		if (watch_enter(watch) == 0)
 			(void)libc.epoll_ctl(poller->epoll, EPOLL_CTL_DEL, watch->fd, NULL);
 		else
 			settings_say("descriptor %d: its epoll cannot be taken over", watch->fd);
+		/* Only now: until it was deleted, the kernel may have reported it. */
+		atomic_fetch_add(&poller->takeovers, 1);
 		lock_drop(&poller->lock);
 	}
 	if (locked)

@@ -17,6 +17,10 @@
  * (the peer is to ring) and leaves the list; so does one found idle many times in a row.  A bell or
  * the TCP socket showing up in the inner epoll makes its watch hot again.
  *
+ * A thread may take a registration over while another has just got its event from the kernel.  That
+ * thread does not report it once more in the same call: what the program has read by then is not there
+ * a second time.
+ *
  * Level-triggered readiness is the ring's state.  An edge is: new data since the last report, an
  * end or error not reported yet, space after a writer found the ring full, and ADD or MOD.
  *
@@ -44,6 +48,7 @@
  *	again at each request
  * @hot: stands in the hot list
  * @fresh: ADD or MOD since the last report: whatever is ready is an edge
+ * @takeover: its number among the poller's takeovers; 0 if the kernel never had it
  * @idle: times found idle since it was last ready
  * @seen_produced, @seen_full, @seen_ends: state at the last edge reported
  * @previous, @next: hot list
@@ -61,6 +66,7 @@ struct watch {
 	bool hot;
 	bool fresh;
 	uint8_t idle;
+	uint32_t takeover;
 	uint64_t seen_produced;
 	uint32_t seen_full;
 	short seen_ends;
@@ -82,6 +88,7 @@ struct watch {
  * @hot_count: its length
  * @inherited: a parent's, before fork: its inner epoll is the parent's too, and left alone
  * @active: something happened since idle pages were last given back
+ * @takeovers: registrations taken over from the kernel so far
  * @asked_at: when the kernel was last asked without waiting, nanoseconds
  * @habit: of waiting here
  * @next_free: link of the pool
@@ -97,6 +104,7 @@ struct poller {
 	uint32_t hot_count;
 	bool inherited;
 	bool active;
+	_Atomic uint32_t takeovers;
 	uint64_t asked_at;
 	struct wait_habit habit;
 	struct poller *next_free;

@@ -115,16 +115,22 @@ static void watch_arm(struct watch *watch)
 		watch_cool(watch);
 }
 
-/* Report what is ready.  Ready level-triggered watches stay hot; so do idle ones, for a while. */
-static int harvest(struct poller *poller, struct epoll_event *events, int most)
+/*
+ * Report what is ready.  Ready level-triggered watches stay hot; so do idle ones, for a while.
+ * @until: later takeovers wait for the next call
+ */
+static int harvest(struct poller *poller, struct epoll_event *events, int most, uint32_t until)
 {
 	struct watch *watch, *next;
 	int n = 0;
 
 	for (watch = poller->hot; watch && n < most; watch = next) {
-		uint32_t bits = watch_evaluate(watch);
+		uint32_t bits;
 
 		next = watch->next;
+		if (watch->takeover > until)
+			continue;
+		bits = watch_evaluate(watch);
 		if (bits) {
 			events[n].events = bits;
 			events[n].data = watch->data;
@@ -229,6 +235,7 @@ static int ask_kernel(struct poller *poller, struct epoll_event *events, int mos
  */
 static int harvest_rings(struct poller *poller, struct epoll_event *events, int most)
 {
+	const uint32_t takeovers = atomic_load(&poller->takeovers);
 	const uint64_t now = now_ns();
 	int n = 0, first = 0;
 
@@ -237,7 +244,8 @@ static int harvest_rings(struct poller *poller, struct epoll_event *events, int 
 		first = ask_kernel(poller, events, most);
 	}
 	if (first < most && lock_take(&poller->lock, thread_id()) == 0) {
-		n = harvest(poller, events + first, most - first);
+		n = harvest(poller, events + first, most - first,
+			    first ? takeovers : UINT32_MAX);
 		poller->active = true;
 		lock_drop(&poller->lock);
 	}
@@ -386,6 +394,7 @@ int epoll_wait_for(struct poller *poller, int epoll, struct epoll_event *events,
 		   const struct timespec *timeout, const sigset_t *mask)
 {
 	uint64_t deadline = NEVER;
+	uint32_t takeovers;
 	bool inner, last = false, vain = false;
 	int n;
 
@@ -409,6 +418,7 @@ int epoll_wait_for(struct poller *poller, int epoll, struct epoll_event *events,
 					continue;
 			}
 		}
+		takeovers = poller ? atomic_load(&poller->takeovers) : 0;
 		n = sleep_in_kernel(poller, epoll, events, most, deadline, mask);
 		if (n == -ESTALE)
 			continue;
@@ -420,7 +430,7 @@ int epoll_wait_for(struct poller *poller, int epoll, struct epoll_event *events,
 		n = strip(poller, events, n, &inner);
 		if (inner && lock_take(&poller->lock, thread_id()) == 0) {
 			look_inside(poller);
-			n += harvest(poller, events + n, most - n);
+			n += harvest(poller, events + n, most - n, n ? takeovers : UINT32_MAX);
 			lock_drop(&poller->lock);
 		}
 		if (n > 0)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "shim/place.h"
 
+#include "shim/user_memory.h"
+
 size_t place_total(const struct iovec *iov, int count)
 {
 	size_t total = 0;
@@ -24,6 +26,42 @@ uint8_t *place_at(const struct place *place, size_t *room)
 {
 	*room = place->iov->iov_len - place->offset;
 	return (uint8_t *)place->iov->iov_base + place->offset;
+}
+
+bool place_take(struct place *place, void *to, size_t n)
+{
+	uint8_t *next = to;
+
+	while (n > 0) {
+		size_t room;
+		const uint8_t *from = place_at(place, &room);
+		const size_t part = room < n ? room : n;
+
+		if (!user_copy(next, from, part))
+			return false;
+		place_advance(place, part);
+		next += part;
+		n -= part;
+	}
+	return true;
+}
+
+bool place_put(struct place *place, const void *from, size_t n)
+{
+	const uint8_t *next = from;
+
+	while (n > 0) {
+		size_t room;
+		uint8_t *to = place_at(place, &room);
+		const size_t part = room < n ? room : n;
+
+		if (!user_copy(to, next, part))
+			return false;
+		place_advance(place, part);
+		next += part;
+		n -= part;
+	}
+	return true;
 }
 
 int place_vectors(const struct place *place, struct iovec *some, size_t most)

@@ -5,6 +5,7 @@
 #ifndef SMCU_SHIM_PLACE_H
 #define SMCU_SHIM_PLACE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -30,6 +31,14 @@ void place_advance(struct place *place, size_t n);
 
 /* place_at - the next byte; @room: how many follow it in its vector */
 uint8_t *place_at(const struct place *place, size_t *room);
+
+/**
+ * place_take, place_put - copy the next @n bytes from, or to, the program's memory, and pass them
+ *
+ * Return: false when some of it is no memory.
+ */
+bool place_take(struct place *place, void *to, size_t n);
+bool place_put(struct place *place, const void *from, size_t n);
 
 /**
  * place_vectors - the vectors from here on, at most PLACE_VECTORS of them and @most bytes

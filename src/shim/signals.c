@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "shim/signals.h"
 
+#include <pthread.h>
 #include <stddef.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "shim/libc.h"
+#include "shim/user_memory.h"
 
 static _Atomic unsigned int changes = 1;    /* how often a disposition was set */
 static _Atomic unsigned int looked_at;      /* @changes when @habit was found */
@@ -41,11 +45,99 @@ enum signals_habit signals_habit(void)
 	return atomic_load(&habit);
 }
 
+/* --- faults --- */
+
+static const int faults[] = {SIGSEGV, SIGBUS};
+
+#define FAULTS (sizeof(faults) / sizeof(faults[0]))
+
+static struct sigaction programs[FAULTS]; /* what the program set */
+static _Atomic bool guards;
+
+/* The program's disposition of a fault that we catch, else NULL. */
+static struct sigaction *program_action(int number)
+{
+	for (size_t i = 0; i < FAULTS && atomic_load(&guards); i++)
+		if (faults[i] == number)
+			return &programs[i];
+	return NULL;
+}
+
+/* Die of it, where it happened: the instruction runs again. */
+static void fault_by_default(int number, const siginfo_t *info)
+{
+	const struct sigaction plain = {.sa_handler = SIG_DFL};
+
+	libc.sigaction(number, &plain, NULL);
+	if (info->si_code <= 0) /* somebody sent it */
+		libc.syscall(SYS_tgkill, getpid(), libc.syscall(SYS_gettid), number);
+}
+
+static void on_fault(int number, siginfo_t *info, void *context)
+{
+	struct sigaction *own = program_action(number), action;
+
+	user_copy_recover(info);
+	action = *own;
+	if (action.sa_handler == SIG_IGN && info->si_code <= 0)
+		return;
+	if (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN) {
+		fault_by_default(number, info);
+		return;
+	}
+	if ((unsigned int)action.sa_flags & SA_RESETHAND)
+		own->sa_handler = SIG_DFL;
+	/* The mask as the kernel would have it; our return restores the old one. */
+	if (!(action.sa_flags & SA_NODEFER))
+		sigaddset(&action.sa_mask, number);
+	pthread_sigmask(SIG_BLOCK, &action.sa_mask, NULL);
+	if (action.sa_flags & SA_SIGINFO)
+		action.sa_sigaction(number, info, context);
+	else
+		action.sa_handler(number);
+}
+
+void signals_guard(void)
+{
+	struct sigaction action = {.sa_sigaction = on_fault,
+				   .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+
+	if (atomic_load_explicit(&guards, memory_order_relaxed))
+		return;
+	for (size_t i = 0; i < FAULTS; i++)
+		libc.sigaction(faults[i], NULL, &programs[i]);
+	if (atomic_exchange(&guards, true))
+		return;
+	for (size_t i = 0; i < FAULTS; i++)
+		libc.sigaction(faults[i], &action, NULL);
+}
+
+/* signal(3) and its kin for a fault: @flags are what they imply. */
+static __sighandler_t set_handler(struct sigaction *own, __sighandler_t handler,
+				  unsigned int flags)
+{
+	__sighandler_t old = own->sa_handler;
+
+	*own = (struct sigaction){.sa_handler = handler, .sa_flags = (int)flags};
+	return old;
+}
+
+/* --- stand-ins --- */
+
 EXPORT int sigaction(int number, const struct sigaction *action, struct sigaction *old)
 {
+	struct sigaction *own, wanted;
 	int result;
 
 	libc_ready();
+	own = program_action(number);
+	if (own) {
+		wanted = action ? *action : *own;
+		if (old)
+			*old = *own;
+		*own = wanted;
+		return 0;
+	}
 	result = libc.sigaction(number, action, old);
 	if (action)
 		atomic_fetch_add(&changes, 1);
@@ -57,6 +149,8 @@ EXPORT __sighandler_t signal(int number, __sighandler_t handler)
 	__sighandler_t old;
 
 	libc_ready();
+	if (program_action(number))
+		return set_handler(program_action(number), handler, SA_RESTART);
 	old = libc.signal(number, handler);
 	atomic_fetch_add(&changes, 1);
 	return old;
@@ -67,6 +161,8 @@ EXPORT __sighandler_t __sysv_signal(int number, __sighandler_t handler)
 	__sighandler_t old;
 
 	libc_ready();
+	if (program_action(number))
+		return set_handler(program_action(number), handler, SA_RESETHAND | SA_NODEFER);
 	old = libc.__sysv_signal(number, handler);
 	atomic_fetch_add(&changes, 1);
 	return old;
@@ -77,6 +173,11 @@ EXPORT int siginterrupt(int number, int interrupt)
 	int result;
 
 	libc_ready();
+	if (program_action(number)) {
+		program_action(number)->sa_flags &= ~SA_RESTART;
+		program_action(number)->sa_flags |= interrupt ? 0 : SA_RESTART;
+		return 0;
+	}
 	result = libc.siginterrupt(number, interrupt);
 	atomic_fetch_add(&changes, 1);
 	return result;

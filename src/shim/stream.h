@@ -130,11 +130,13 @@ static inline bool stream_is_nonblocking(const struct connection *connection, in
  * @deadline: filled from SO_RCVTIMEO or SO_SNDTIMEO at the first wait
  * @beyond: receiving: only more readable bytes than that are worth waking for
  * @partial: bytes were transferred already: a signal ends the call, SA_RESTART or not
+ * @interrupted: sending: a signal handler has sent something here (deferred.h): end short
  */
 struct call {
 	uint64_t deadline;
 	size_t beyond;
 	bool partial;
+	bool interrupted;
 };
 
 /**

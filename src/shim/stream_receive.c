@@ -3,7 +3,6 @@
  * Receiving on a connection that has rings: the ring first, TCP last
  */
 #include <errno.h>
-#include <string.h>
 
 #include "ring/lock.h"
 #include "shim/bell.h"
@@ -62,46 +61,49 @@ static bool more_follows(struct connection *connection)
 	return false;
 }
 
+/* The next stretch of at most @most bytes, @skip bytes on; 0: there is none. */
+static ssize_t take_piece(struct ring *ring, struct place *place, size_t skip, size_t most, int flags)
+{
+	uint8_t *from;
+	ssize_t n = ring_front_at(ring, skip, &from);
+
+	if (n <= 0)
+		return n;
+	n = (size_t)n < most ? n : (ssize_t)most;
+	n = n < (ssize_t)RING_PIECE ? n : (ssize_t)RING_PIECE;
+	if (!(flags & MSG_TRUNC) && !place_put(place, from, (size_t)n))
+		return -EFAULT;
+	if (!(flags & MSG_PEEK))
+		ring_release(ring, (size_t)n);
+	return n;
+}
+
 static ssize_t ring_take(struct connection *connection, struct place place, size_t want, int flags)
 {
 	struct ring *ring = &connection->receive;
 	const size_t before = ring_available(ring);
-	size_t done = 0, room;
+	const bool peeks = flags & MSG_PEEK;
+	size_t done = 0;
+	ssize_t n = 0;
 
 	if (before == 0)
 		return 0;
 	if (lock_take(&ring->own->lock, thread_id()) < 0)
 		return -EAGAIN;
-	while (done < want && (done == 0 || (flags & MSG_PEEK) || more_follows(connection))) {
-		uint8_t *from, *to = place_at(&place, &room);
-		ssize_t n = (flags & MSG_PEEK) ? ring_peek_at(ring, done, to, room)
-					       : ring_front(ring, &from);
-
-		if (n <= 0) {
-			if (n < 0 && done == 0)
-				done = (size_t)n;
+	while (done < want && (done == 0 || peeks || more_follows(connection))) {
+		n = take_piece(ring, &place, peeks ? done : 0, want - done, flags);
+		if (n <= 0)
 			break;
-		}
-		if (!(flags & MSG_PEEK)) {
-			if ((size_t)n > room)
-				n = (ssize_t)room;
-			if (n > (ssize_t)RING_PIECE)
-				n = RING_PIECE;
-			if (!(flags & MSG_TRUNC))
-				memcpy(to, from, (size_t)n);
-			ring_release(ring, (size_t)n);
-		}
 		done += (size_t)n;
-		place_advance(&place, (size_t)n);
 	}
-	if ((ssize_t)done > 0 && !(flags & MSG_PEEK))
+	if (done && !peeks)
 		stream_count_call(ring->own);
 	lock_drop(&ring->own->lock);
-	if ((ssize_t)done > 0 && !(flags & MSG_PEEK)) {
+	if (done && !peeks) {
 		bell_tell_writer(connection, before > done ? before : done);
 		ring_end_run(&connection->send);
 	}
-	return (ssize_t)done;
+	return done ? (ssize_t)done : n;
 }
 
 /*

@@ -4,10 +4,10 @@
  * (stream_fill())
  */
 #include <errno.h>
-#include <string.h>
 
 #include "ring/lock.h"
 #include "shim/bell.h"
+#include "shim/deferred.h"
 #include "shim/libc.h"
 #include "shim/place.h"
 #include "shim/stream_common.h"
@@ -115,47 +115,86 @@ static ssize_t send_before(struct connection *connection, int fd, const struct p
 	return send_tcp(connection, fd, place, SIZE_MAX, flags);
 }
 
+/* One stretch of at most @most bytes into the ring; 0: it is full. */
+static ssize_t put_piece(struct ring *ring, struct place *place, size_t most)
+{
+	uint8_t *to;
+	ssize_t n = ring_reserve(ring, &to);
+
+	if (n <= 0)
+		return n;
+	n = (size_t)n < most ? n : (ssize_t)most;
+	return place_take(place, to, (size_t)n) ? n : -EFAULT;
+}
+
+/* With the lock held: what a handler that interrupted us has sent, as far as there is room. */
+static void put_deferred(struct ring *ring)
+{
+	struct deferred *deferred;
+	size_t room;
+	ssize_t n;
+
+	while ((deferred = deferred_first())) {
+		(void)place_at(&deferred->rest, &room);
+		n = put_piece(ring, &deferred->rest, room);
+		if (n <= 0)
+			break;
+		ring_publish(ring, (size_t)n);
+		if ((size_t)n == room)
+			deferred_drop();
+	}
+}
+
+/* With the lock: a write of one thread is not to be cut by another's. */
 static ssize_t ring_put(struct connection *connection, struct place place, size_t want)
 {
 	struct ring *ring = &connection->send;
 	_Atomic uint32_t *writing = &our_writer(connection)->writing;
 	const size_t piece = ring_piece(want);
-	size_t done = 0, room;
+	size_t done = 0;
+	ssize_t n = 0;
 
 	if (lock_take(&ring->own->lock, thread_id()) < 0)
-		return -EAGAIN;
+		return -EDEADLK;
 	if (want > piece)
 		atomic_store_explicit(writing, 1, memory_order_relaxed);
-	while (done < want) {
-		uint8_t *to;
-		const uint8_t *from = place_at(&place, &room);
-		ssize_t n;
-
-		n = ring_reserve(ring, &to);
-
-		if (n <= 0) {
-			if (n < 0 && done == 0)
-				done = (size_t)n;
+	while (done < want && !deferred_first()) {
+		n = put_piece(ring, &place, want - done < piece ? want - done : piece);
+		if (n <= 0)
 			break;
-		}
-		if ((size_t)n > room)
-			n = (ssize_t)room;
-		if ((size_t)n > piece)
-			n = (ssize_t)piece;
-		memcpy(to, from, (size_t)n);
-		if (done + (size_t)n == want)
+		done += (size_t)n;
+		if (done == want)
 			atomic_store_explicit(writing, 0, memory_order_relaxed);
 		ring_publish(ring, (size_t)n);
 		bell_tell_reader(connection);
-		done += (size_t)n;
-		place_advance(&place, (size_t)n);
 	}
 	if (done != want)
 		atomic_store_explicit(writing, 0, memory_order_relaxed);
-	if ((ssize_t)done > 0)
+	if (done)
 		stream_count_call(ring->own);
+	if (__builtin_expect(deferred_first() != NULL, 0)) {
+		put_deferred(ring);
+		bell_tell_reader(connection);
+	}
 	lock_drop(&ring->own->lock);
-	return (ssize_t)done;
+	return done ? (ssize_t)done : n;
+}
+
+/* The rest of what a handler has sent: its call has returned, so it must go, however long it takes. */
+static void send_deferred(struct connection *connection, int fd)
+{
+	static const struct place nothing;
+	struct call call = {.partial = true};
+	struct deferred *deferred;
+
+	while ((deferred = deferred_first())) {
+		if (stream_is_native(connection, fd)) {
+			(void)kernel_send(fd, &deferred->rest, SIZE_MAX, MSG_NOSIGNAL);
+			deferred_drop();
+		} else if (ring_put(connection, nothing, 0) == 0 && deferred_first()) {
+			(void)stream_wait(connection, fd, DIRECTION_SEND, &call);
+		}
+	}
 }
 
 /* A full ring: wait, or say so.  0: try again. */
@@ -188,6 +227,11 @@ static ssize_t send_some(struct connection *connection, int fd, const struct pla
 			stream_break(connection, fd);
 			return -ECONNRESET;
 		}
+		if (n == -EDEADLK)
+			return stream_is_nonblocking(connection, flags) ? -EAGAIN
+									: deferred_add(*place, want);
+		if (__builtin_expect(deferred_first() != NULL, 0))
+			call->interrupted = true;
 		if (n != 0)
 			return n;
 		n = wait_for_room(connection, fd, flags, call);
@@ -208,7 +252,7 @@ ssize_t stream_send(struct connection *connection, int fd, const struct iovec *i
 		return kernel_send(fd, &place, 0, flags);
 	stream_note_size(connection, total);
 	place_advance(&place, 0);
-	while (done < total) {
+	while (done < total && !call.interrupted) {
 		n = send_some(connection, fd, &place, total - done,
 			      done ? flags | MSG_NOSIGNAL : flags, &call);
 		if (n <= 0)
@@ -217,6 +261,8 @@ ssize_t stream_send(struct connection *connection, int fd, const struct iovec *i
 		call.partial = true;
 		place_advance(&place, (size_t)n);
 	}
+	if (call.interrupted)
+		send_deferred(connection, fd);
 	return done ? (ssize_t)done : n;
 }
 
@@ -240,6 +286,7 @@ static ssize_t fill_once(struct connection *connection, size_t most,
 		if (n > 0)
 			ring_publish(ring, (size_t)n);
 	}
+	put_deferred(ring);
 	lock_drop(&ring->own->lock);
 	if (n > 0)
 		bell_tell_reader(connection);
@@ -303,6 +350,7 @@ ssize_t stream_fill(struct connection *connection, int fd, size_t total, int fla
 		if (n <= 0)
 			break;
 		done += (size_t)n;
+		send_deferred(connection, fd);
 	}
 	if (n == -EPROTO)
 		stream_break(connection, fd);

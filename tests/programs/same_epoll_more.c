@@ -448,7 +448,82 @@ static void a_proxy_to_oneself_on_one_epoll(void)
 	pair_close(two);
 }
 
+#define TABLES 3   /* threads, with an epoll each */
+#define COURTS 8   /* connections that a thread plays at a time */
+#define MATCHES 40 /* how often it opens new ones */
+#define SHOTS 400  /* messages on each */
+
+/* Both ends of some connections on one level-triggered epoll; returns the events with nothing to read. */
+static intptr_t play_a_match(int epoll)
+{
+	struct epoll_event events[2 * COURTS];
+	int ends[COURTS][2], shots[COURTS] = {0}, over = 0, court, n, i;
+	intptr_t vain = 0;
+	char ball[64];
+
+	for (court = 0; court < COURTS; court++) {
+		connect_pair(ends[court]);
+		for (i = 0; i < 2; i++) {
+			set_nonblocking(ends[court][i], 1);
+			add(epoll, ends[court][i], EPOLLIN, (uint64_t)(2 * court + i));
+		}
+		write_all(ends[court][0], "serve", 5);
+	}
+	while (over < COURTS) {
+		n = epoll_wait(epoll, events, 2 * COURTS, 5000);
+		if (n <= 0)
+			die("epoll_wait");
+		for (i = 0; i < n; i++) {
+			int side = (int)events[i].data.u64 % 2;
+			ssize_t length;
+
+			court = (int)events[i].data.u64 / 2;
+			length = read(ends[court][side], ball, sizeof(ball));
+			if (length <= 0)
+				vain++;
+			else if (++shots[court] < SHOTS)
+				write_all(ends[court][side], ball, (size_t)length);
+			else
+				over++;
+		}
+	}
+	for (court = 0; court < COURTS; court++)
+		pair_close(ends[court]);
+	return vain;
+}
+
+static void *play(void *unused)
+{
+	int epoll = epoll_create1(0), match;
+	intptr_t vain = 0;
+
+	(void)unused;
+	for (match = 0; match < MATCHES; match++)
+		vain += play_a_match(epoll);
+	close(epoll);
+	return (void *)vain;
+}
+
+/* What one thread learns from the daemon changes what another waits for (found with nginx and wrk). */
+static void an_event_has_something_to_read(void)
+{
+	pthread_t threads[TABLES];
+	intptr_t all = 0;
+	void *vain;
+	int i;
+
+	for (i = 0; i < TABLES; i++)
+		if (pthread_create(&threads[i], NULL, play, NULL) != 0)
+			die("pthread_create");
+	for (i = 0; i < TABLES; i++) {
+		pthread_join(threads[i], &vain);
+		all += (intptr_t)vain;
+	}
+	say("in vain: %d", (int)all);
+}
+
 const struct behaviour same_epoll_more[] = {
+	{"an_event_has_something_to_read", an_event_has_something_to_read},
 	{"a_proxy_to_oneself_on_one_epoll", a_proxy_to_oneself_on_one_epoll},
 	{"a_move_while_in_two_epolls", a_move_while_in_two_epolls},
 	{"a_move_while_a_thread_waits", a_move_while_a_thread_waits},

@@ -236,4 +236,24 @@ static inline ssize_t pattern_read(struct ring *ring, size_t most)
 	return (ssize_t)done;
 }
 
+/* Copy up to @n readable bytes, @skip bytes after the front; returns how many, or -errno. */
+static inline ssize_t peek_at(struct ring *ring, size_t skip, void *to, size_t n)
+{
+	size_t done = 0;
+
+	while (done < n) {
+		uint8_t *span;
+		ssize_t part = ring_front_at(ring, skip + done, &span);
+
+		if (part < 0)
+			return part;
+		if (part == 0)
+			break;
+		part = (size_t)part < n - done ? part : (ssize_t)(n - done);
+		memcpy((uint8_t *)to + done, span, (size_t)part);
+		done += (size_t)part;
+	}
+	return (ssize_t)done;
+}
+
 #endif

@@ -29,7 +29,7 @@ static void a_fresh_ring_is_empty(void **state)
 	(void)state;
 	channel_open(&c, RING_BYTES_MIN);
 	assert_int_equal(ring_front(&c.reader, &span), 0);
-	assert_int_equal(ring_peek_at(&c.reader, 0, &byte, 1), 0);
+	assert_int_equal(peek_at(&c.reader, 0, &byte, 1), 0);
 	assert_int_equal(ring_available(&c.reader), 0);
 	assert_int_equal(ring_unread(&c.writer), 0);
 	assert_int_equal(ring_room(&c.writer), RING_BYTES_MIN);
@@ -181,11 +181,11 @@ static void peeking_reaches_across_a_lap(void **state)
 			size_t rest = skip < 8000 ? 8000 - skip : 0;
 			size_t expected = n < rest ? n : rest;
 
-			assert_int_equal(ring_peek_at(&c.reader, skip, out, n), expected);
+			assert_int_equal(peek_at(&c.reader, skip, out, n), expected);
 			assert_true(pattern_matches(out, c.own[1].position + skip, expected));
 		}
 	}
-	assert_int_equal(ring_peek_at(&c.reader, SIZE_MAX, out, 1), 0);
+	assert_int_equal(peek_at(&c.reader, SIZE_MAX, out, 1), 0);
 	assert_int_equal(pattern_read(&c.reader, SIZE_MAX), 8000);
 	channel_close(&c);
 	free(out);
@@ -216,7 +216,7 @@ static void random_step(struct channel *c, uint64_t *random, uint64_t model[2], 
 		skip = random_size(random, c->bytes) - 1;
 		expected = skip < unread ? unread - skip : 0;
 		expected = n < expected ? n : expected;
-		check(ring_peek_at(&c->reader, skip, out, n) == (ssize_t)expected);
+		check(peek_at(&c->reader, skip, out, n) == (ssize_t)expected);
 		check(pattern_matches(out, model[1] + skip, expected));
 		break;
 	case 5: /* all of it: the ring is empty */

@@ -64,7 +64,7 @@ static ssize_t read_steps(struct channel *c, uint64_t *random)
 	for (size_t i = 0; i < sizeof(skips) / sizeof(skips[0]); i++) {
 		size_t want = i < 5 ? 64 : random_size(random, c->bytes);
 
-		n = ring_peek_at(&c->reader, skips[i], peeked + sizes[1] - want, want);
+		n = peek_at(&c->reader, skips[i], peeked + sizes[1] - want, want);
 		check(n == -EPROTO || (n >= 0 && (size_t)n <= want));
 	}
 	check(ring_available(&c->reader) <= c->bytes);
@@ -299,7 +299,7 @@ static void cursors_that_go_backwards_are_refused(void **state)
 	assert_int_equal(ring_reserve(&c.writer, &span), -EPROTO);
 	atomic_store(&shared->writer.produced, 2999);
 	assert_int_equal(ring_front(&c.reader, &span), -EPROTO);
-	assert_int_equal(ring_peek_at(&c.reader, 0, peeked, 1), -EPROTO);
+	assert_int_equal(peek_at(&c.reader, 0, peeked, 1), -EPROTO);
 	atomic_store(&shared->writer.produced, 2000 + RING_BYTES_MIN + 1);
 	assert_int_equal(ring_front(&c.reader, &span), -EPROTO);
 	/* A lap that began in what was read already. */
