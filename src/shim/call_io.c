@@ -7,11 +7,13 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "shim/connection.h"
+#include "shim/fd_table.h"
 #include "shim/libc.h"
 #include "shim/place.h"
 #include "shim/stream.h"
@@ -37,7 +39,7 @@ static ssize_t to_errno(ssize_t result)
 		ssize_t result;                                                                    \
                                                                                                    \
 		libc_ready();                                                                      \
-		connection = connection_get(fd);                                                   \
+		connection = enter(fd);                                                            \
 		if (!connection)                                                                   \
 			return KERNEL;                                                             \
 		if (stream_kernel_begin(connection, DIRECTION_RECEIVE)) {                          \
@@ -57,7 +59,7 @@ static ssize_t to_errno(ssize_t result)
 		ssize_t result;                                                                    \
                                                                                                    \
 		libc_ready();                                                                      \
-		connection = connection_get(fd);                                                   \
+		connection = enter(fd);                                                            \
 		if (!connection)                                                                   \
 			return KERNEL;                                                             \
 		if (stream_kernel_begin(connection, DIRECTION_SEND)) {                             \
@@ -71,6 +73,14 @@ static ssize_t to_errno(ssize_t result)
 		connection_put(connection);                                                        \
 		return result;                                                                     \
 	} while (0)
+
+/* connection_get(), and a cancellation point: the ring may serve a call without any other. */
+static struct connection *enter(int fd)
+{
+	if (fd_connection(fd))
+		pthread_testcancel();
+	return connection_get(fd);
+}
 
 typedef ssize_t stream_call(struct connection *connection, int fd, const struct iovec *iov, int count,
 			    int flags);
@@ -166,7 +176,7 @@ static int wait_interruptibly(struct connection *connection, int fd)
 /* MSG_WAITALL on a connection that may yet move is many calls without it. */
 static ssize_t receive_all(int fd, const struct iovec *vector, int flags)
 {
-	struct connection *connection = connection_get(fd);
+	struct connection *connection = enter(fd);
 	struct iovec rest = *vector;
 	size_t done = 0;
 	ssize_t n = 0;
@@ -236,7 +246,7 @@ static ssize_t receive_from(int fd, const struct iovec *vector, int flags, struc
 			    socklen_t *length)
 {
 	const socklen_t none = 0;
-	struct connection *connection = connection_get(fd);
+	struct connection *connection = enter(fd);
 	ssize_t result;
 
 	if (!connection)
@@ -325,7 +335,7 @@ static ssize_t send_message_ring(struct connection *connection, int fd, const st
 /* recvmsg(2) and sendmsg(2), apart because recvmmsg(2) and sendmmsg(2) are many of them. */
 static ssize_t receive_message(int fd, struct msghdr *message, int flags)
 {
-	struct connection *connection = connection_get(fd);
+	struct connection *connection = enter(fd);
 	ssize_t result;
 
 	if (!connection)

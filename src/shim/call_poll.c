@@ -7,6 +7,7 @@
  * looked at first; to sleep, each attached connection becomes its bells and its TCP socket.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -42,10 +43,8 @@ struct polling {
 };
 
 /* Find the connections and count as a poller of each; then see which have rings. */
-static unsigned int polling_enter(struct polling *polling)
+static void polling_enter(struct polling *polling)
 {
-	unsigned int known = 0;
-
 	polling->attached = 0;
 	for (nfds_t i = 0; i < polling->count; i++) {
 		struct connection *connection = connection_get(polling->fds[i].fd);
@@ -57,18 +56,18 @@ static unsigned int polling_enter(struct polling *polling)
 		polling->connections[i] = connection;
 		if (!connection)
 			continue;
-		known++;
 		atomic_fetch_add(&connection->pollers, 1);
 		if (connection_phase(connection) == PHASE_OFFERED && session_has_mail())
 			session_collect();
 		if (atomic_load(&connection->phase) == PHASE_ATTACHED)
 			polling->attached++;
 	}
-	return known;
 }
 
-static void polling_leave(struct polling *polling)
+static void polling_leave(void *context)
 {
+	struct polling *polling = context;
+
 	for (nfds_t i = 0; i < polling->count; i++) {
 		struct connection *connection = polling->connections[i];
 
@@ -281,26 +280,35 @@ static int poll_translated(struct polling *polling, uint64_t deadline, const sig
 	}
 }
 
-static int poll_with(struct polling *polling, const struct timespec *timeout, const sigset_t *mask)
+static uint64_t deadline_of(const struct timespec *timeout)
 {
-	uint64_t deadline = NEVER;
-	unsigned int known;
+	uint64_t length;
+
+	if (!timeout)
+		return NEVER;
+	length = (uint64_t)timeout->tv_sec * 1000000000ULL + (uint64_t)timeout->tv_nsec;
+	return length ? length + now_ns() : 0;
+}
+
+static int poll_entered(struct polling *polling, const struct timespec *timeout,
+			const sigset_t *mask)
+{
 	int n;
 
-	if (timeout) {
-		deadline = (uint64_t)timeout->tv_sec * 1000000000ULL + (uint64_t)timeout->tv_nsec;
-		if (deadline)
-			deadline += now_ns();
-	}
-	known = polling_enter(polling);
-	if (polling->attached) {
-		n = poll_translated(polling, deadline, mask);
-	} else {
-		n = libc.ppoll(polling->fds, polling->count, timeout, mask);
-		n = n < 0 ? -errno : n;
-	}
-	if (known)
-		polling_leave(polling);
+	if (polling->attached)
+		return poll_translated(polling, deadline_of(timeout), mask);
+	n = libc.ppoll(polling->fds, polling->count, timeout, mask);
+	return n < 0 ? -errno : n;
+}
+
+static int poll_with(struct polling *polling, const struct timespec *timeout, const sigset_t *mask)
+{
+	int n;
+
+	polling_enter(polling);
+	pthread_cleanup_push(polling_leave, polling);
+	n = poll_entered(polling, timeout, mask);
+	pthread_cleanup_pop(1);
 	return n;
 }
 

@@ -167,6 +167,11 @@ void connection_put_last(struct connection *connection)
 		tear_down(connection);
 }
 
+void connection_abandon(void *connection)
+{
+	connection_put(connection);
+}
+
 static void address_set(struct side_address *to, const struct sockaddr_storage *from)
 {
 	if (from->ss_family == AF_INET) {

@@ -136,6 +136,9 @@ static inline void connection_put(struct connection *connection)
 		connection_put_last(connection);
 }
 
+/* connection_abandon - connection_put() for pthread_cleanup_push(): a thread ends inside a call */
+void connection_abandon(void *connection);
+
 /* connection_establish - connect(2) has begun or accept(2) returned it: count it from now on */
 void connection_establish(struct connection *connection, int fd, bool by_connect);
 

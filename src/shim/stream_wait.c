@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <time.h>
 
 #include "shim/bell.h"
@@ -157,7 +158,9 @@ int stream_wait(struct connection *connection, int fd, enum way way, struct call
 	if (may_go_on(connection, way, call))
 		return 0;
 	start = now_ns();
+	pthread_cleanup_push(connection_abandon, connection);
 	error = sleep_on_bell(connection, fd, way, call);
+	pthread_cleanup_pop(0);
 	wait_slept(habit, now_ns() - start);
 	return error;
 }

@@ -13,7 +13,7 @@ stays_tcp=" connected_to_itself standard_streams_on_a_socket a_fork_before_the_m
 # Differences that are known and told in docs/architecture.md ("Known differences from TCP").  They run
 # all the same: one that has become the same fails here, to be taken off the list.
 known=" urgent_data low_water_mark \
-a_read_is_a_cancellation_point_with_data_there an_epoll_can_be_polled a_duplicate_keeps_the_registration \
+an_epoll_can_be_polled a_duplicate_keeps_the_registration \
 both_duplicates_can_be_registered a_forked_shell_on_the_connection "
 
 same_compare() {
