@@ -125,10 +125,31 @@ bool connection_none(void)
 	return pool_used == 0;
 }
 
+static _Atomic int rings;
+
+bool connection_any_attached(void)
+{
+	return atomic_load(&rings) > 0;
+}
+
+void connection_each(void (*visit)(struct connection *connection, void *context), void *context)
+{
+	for (uint32_t i = 0; i < pool_used; i++)
+		if (atomic_load(&pool[i].descriptors) > 0)
+			visit(&pool[i], context);
+}
+
+struct connection *connection_by_cookie(uint64_t cookie)
+{
+	for (uint32_t i = 0; i < pool_used; i++)
+		if (atomic_load(&pool[i].descriptors) > 0 && is_attached(&pool[i]) &&
+		    pool[i].side->cookie == cookie)
+			return &pool[i];
+	return NULL;
+}
+
 void connection_count_rings(int more)
 {
-	static _Atomic int rings;
-
 	ring_share((uint32_t)(atomic_fetch_add(&rings, more) + more));
 }
 

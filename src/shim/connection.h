@@ -181,6 +181,15 @@ void connection_after_fork(void);
 /* connection_by_id - for the daemon's answers; to be put again; NULL if it is gone */
 struct connection *connection_by_id(uint64_t id);
 
+/* connection_by_cookie - the one with rings and that socket, or NULL; not kept alive */
+struct connection *connection_by_cookie(uint64_t cookie);
+
+/* connection_any_attached - has any of this process rings? */
+bool connection_any_attached(void);
+
+/* connection_each - visit all that are open */
+void connection_each(void (*visit)(struct connection *connection, void *context), void *context);
+
 static inline enum phase connection_phase(const struct connection *connection)
 {
 	return (enum phase)atomic_load_explicit(&connection->phase, memory_order_acquire);

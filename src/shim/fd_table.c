@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -11,6 +13,8 @@
 _Atomic uintptr_t *fd_table;
 int fd_table_size;
 pid_t fd_table_owner;
+
+#define LIMITS_VARIABLE "SMCU_NOFILE"
 
 /* Where the hidden descriptors begin, how many there are and may be. */
 static int hidden_floor;
@@ -52,6 +56,29 @@ int fd_set_limits(const struct rlimit *limit)
 	return 0;
 }
 
+/*
+ * A program that libc starts for another (system(3), popen(3)) inherits the raised limit: the
+ * environment says which it was, and what its parent believed.
+ */
+static void say_limits(rlim_t believed, rlim_t raised)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "%llu:%llu", (unsigned long long)believed,
+		 (unsigned long long)raised);
+	(void)setenv(LIMITS_VARIABLE, text, 1);
+}
+
+static rlim_t believed_of(rlim_t soft)
+{
+	const char *said = getenv(LIMITS_VARIABLE);
+	unsigned long long believed, raised;
+
+	if (said && sscanf(said, "%llu:%llu", &believed, &raised) == 2 && raised == soft)
+		return (rlim_t)believed;
+	return soft;
+}
+
 static void make_room_for_hidden(void)
 {
 	struct rlimit limit;
@@ -59,7 +86,10 @@ static void make_room_for_hidden(void)
 	if (libc.getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return;
 	fd_table_size = (int)(limit.rlim_max < FD_TABLE_MAX ? limit.rlim_max : FD_TABLE_MAX);
+	limit.rlim_cur = believed_of(limit.rlim_cur);
 	(void)fd_set_limits(&limit);
+	if (libc.getrlimit(RLIMIT_NOFILE, &limit) == 0)
+		say_limits(fd_soft_limit, limit.rlim_cur);
 }
 
 void fd_table_init(void)
@@ -100,6 +130,33 @@ int fd_hide(int fd)
 		libc.close(hidden);
 	atomic_fetch_sub(&hidden_count, 1);
 	return -EMFILE;
+}
+
+void fd_hide_where_it_is(int fd)
+{
+	(void)libc.fcntl(fd, F_SETFD, FD_CLOEXEC);
+	if (fd_table_set(fd, FD_HIDDEN))
+		atomic_fetch_add(&hidden_count, 1);
+}
+
+void fd_limits_show(void)
+{
+	struct rlimit limit;
+
+	if (fd_soft_limit == RLIM_INFINITY || libc.getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = fd_soft_limit;
+	(void)libc.setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void fd_limits_raise(void)
+{
+	struct rlimit limit;
+
+	if (fd_soft_limit == RLIM_INFINITY || libc.getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = fd_soft_limit;
+	(void)fd_set_limits(&limit);
 }
 
 void fd_unhide(int fd)

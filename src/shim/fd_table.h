@@ -85,6 +85,16 @@ bool fd_table_set(int fd, uintptr_t value);
  */
 int fd_hide(int fd);
 
+/* fd_hide_where_it_is - the same for one that another program of ours has passed on */
+void fd_hide_where_it_is(int fd);
+
+/**
+ * fd_limits_show, fd_limits_raise - before an exec the real soft limit is what the program believes;
+ * after one that failed it is higher again
+ */
+void fd_limits_show(void);
+void fd_limits_raise(void);
+
 /* fd_unhide - close a hidden descriptor (-1: nothing) */
 void fd_unhide(int fd);
 

@@ -10,6 +10,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -79,6 +80,15 @@
 	X(__sighandler_t, signal, (int, __sighandler_t))                                           \
 	X(__sighandler_t, __sysv_signal, (int, __sighandler_t))                                    \
 	X(int, siginterrupt, (int, int))                                                           \
+	X(int, execve, (const char *, char *const *, char *const *))                               \
+	X(int, execvpe, (const char *, char *const *, char *const *))                              \
+	X(int, fexecve, (int, char *const *, char *const *))                                       \
+	X(int, posix_spawn,                                                                        \
+	  (pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *,   \
+	   char *const *, char *const *))                                                          \
+	X(int, posix_spawnp,                                                                       \
+	  (pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *,   \
+	   char *const *, char *const *))                                                          \
 	X(void, _exit, (int))                                                                      \
 	X(long, syscall, (long, ...))
 

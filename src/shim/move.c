@@ -148,50 +148,59 @@ static bool may_attach(struct connection *connection, enum reason *reason)
 }
 
 static void set_up_rings(struct connection *connection, uint8_t *memory,
-			 const struct message_paired *paired)
+			 const struct move_parts *parts)
 {
-	unsigned int out = paired->end, in = !paired->end;
+	unsigned int out = parts->end, in = !parts->end;
 
+	connection->segment = parts->segment;
+	connection->data_bell = parts->data_bell;
+	connection->space_bell = parts->space_bell;
 	connection->end = out;
-	connection->same_user = paired->flags & PAIRED_SAME_USER;
+	connection->same_user = parts->same_user;
 	connection->control = (struct segment_control *)memory;
 	connection_count_rings(2);
 	connection->send = (struct ring){
 		.shared = &connection->control->direction[out],
 		.own = &connection->side->send,
 		.near = memory + segment_near_offset(out),
-		.bytes = paired->ring_bytes,
+		.bytes = parts->ring_bytes,
 		.segment = connection->segment,
-		.far_offset = segment_far_offset(out, paired->ring_bytes),
+		.far_offset = segment_far_offset(out, parts->ring_bytes),
 	};
 	connection->receive = (struct ring){
 		.shared = &connection->control->direction[in],
 		.own = &connection->side->receive,
 		.near = memory + segment_near_offset(in),
-		.bytes = paired->ring_bytes,
+		.bytes = parts->ring_bytes,
 		.segment = connection->segment,
-		.far_offset = segment_far_offset(in, paired->ring_bytes),
+		.far_offset = segment_far_offset(in, parts->ring_bytes),
 	};
 }
 
-static bool take_descriptors(struct connection *connection, const int *fds)
+static bool map_rings(struct connection *connection, const struct move_parts *parts)
 {
-	connection->segment = fd_hide(fds[0]);
-	connection->data_bell = fd_hide(fds[1]);
-	connection->space_bell = fd_hide(fds[2]);
-	if (connection->segment >= 0 && connection->data_bell >= 0 && connection->space_bell >= 0)
-		return true;
-	fd_unhide(connection->segment);
-	fd_unhide(connection->data_bell);
-	fd_unhide(connection->space_bell);
-	connection->segment = connection->data_bell = connection->space_bell = -1;
-	return false;
+	void *memory = mmap(NULL, SEGMENT_PAGE + 2 * SEGMENT_NEAR, PROT_READ | PROT_WRITE, MAP_SHARED,
+			    parts->segment, 0);
+
+	if (memory == MAP_FAILED)
+		return false;
+	set_up_rings(connection, memory, parts);
+	return true;
+}
+
+static void drop_parts(const struct move_parts *parts)
+{
+	fd_unhide(parts->segment);
+	fd_unhide(parts->data_bell);
+	fd_unhide(parts->space_bell);
 }
 
 bool move_attach(struct connection *connection, const struct message_paired *paired, const int *fds)
 {
+	struct move_parts parts = {.ring_bytes = paired->ring_bytes,
+				   .end = paired->end,
+				   .same_user = paired->flags & PAIRED_SAME_USER};
 	enum reason reason;
-	void *memory;
 
 	if (connection_phase(connection) != PHASE_OFFERED || !segment_bytes_valid(paired->ring_bytes))
 		return false;
@@ -199,18 +208,19 @@ bool move_attach(struct connection *connection, const struct message_paired *pai
 		connection_pin(connection, reason);
 		return false;
 	}
-	memory = mmap(NULL, SEGMENT_PAGE + 2 * SEGMENT_NEAR, PROT_READ | PROT_WRITE, MAP_SHARED,
-		      fds[0], 0);
-	if (memory == MAP_FAILED) {
-		connection_pin(connection, REASON_MEMORY);
-		return false;
-	}
-	if (!take_descriptors(connection, fds)) {
-		munmap(memory, SEGMENT_PAGE + 2 * SEGMENT_NEAR);
+	parts.segment = fd_hide(fds[0]);
+	parts.data_bell = fd_hide(fds[1]);
+	parts.space_bell = fd_hide(fds[2]);
+	if (parts.segment < 0 || parts.data_bell < 0 || parts.space_bell < 0) {
+		drop_parts(&parts);
 		connection_pin(connection, REASON_DESCRIPTORS);
 		return true; /* they are closed */
 	}
-	set_up_rings(connection, memory, paired);
+	if (!map_rings(connection, &parts)) {
+		drop_parts(&parts);
+		connection_pin(connection, REASON_MEMORY);
+		return true;
+	}
 	if (!epoll_prepare(connection)) {
 		connection_pin(connection, REASON_DESCRIPTORS);
 		return true; /* the rings are unused and go with the connection */
@@ -219,6 +229,18 @@ bool move_attach(struct connection *connection, const struct message_paired *pai
 	atomic_store(&connection->phase, PHASE_ATTACHED);
 	epoll_attach(connection);
 	move_confirm(connection, connection->fd, 0);
+	return true;
+}
+
+bool move_take_up(struct connection *connection, struct side_record *side,
+		  const struct move_parts *parts)
+{
+	connection->side = side;
+	if (!map_rings(connection, parts)) {
+		connection->side = NULL;
+		return false;
+	}
+	atomic_store(&connection->phase, PHASE_ATTACHED);
 	return true;
 }
 

@@ -56,6 +56,24 @@ void move_offer(struct connection *connection, int fd);
 bool move_attach(struct connection *connection, const struct message_paired *paired,
 		 const int *fds);
 
+/**
+ * struct move_parts - what a connection's rings are made of
+ * @segment, @data_bell, @space_bell: hidden descriptors, the connection's from then on
+ * @ring_bytes, @end, @same_user: as in struct ring and struct connection
+ */
+struct move_parts {
+	int segment;
+	int data_bell;
+	int space_bell;
+	uint32_t ring_bytes;
+	unsigned int end;
+	bool same_user;
+};
+
+/* move_take_up - a connection that had moved before this program was started; false: no memory */
+bool move_take_up(struct connection *connection, struct side_record *side,
+		  const struct move_parts *parts);
+
 /* move_refused - the daemon's REFUSED */
 void move_refused(struct connection *connection, enum reason reason);
 

@@ -11,6 +11,7 @@
 #include "shim/connection.h"
 #include "shim/epoll.h"
 #include "shim/fd_table.h"
+#include "shim/inherit.h"
 #include "shim/libc.h"
 #include "shim/session.h"
 #include "shim/settings.h"
@@ -49,6 +50,7 @@ __attribute__((constructor)) static void start(void)
 	session_note_paths();
 	fd_table_init();
 	pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+	inherit_take_up();
 }
 
 /* A process that ends without closing is a holder no more (who is killed stays one: that is safe). */

@@ -10,6 +10,15 @@
 #include "shim/fd_table.h"
 #include "shim/libc.h"
 
+#define KNOWN 16U /* side segments that a process may have inherited, one a generation */
+
+/* Those mapped here: this process's, and those of whom it has connections from. */
+static struct {
+	struct side_header *header;
+	int fd;
+} known[KNOWN];
+static _Atomic uint32_t known_count;
+
 static _Atomic(struct side_header *) header;
 static int descriptor = -1;
 static _Atomic uint32_t hint;
@@ -18,6 +27,58 @@ static _Atomic uint32_t lock; /* of making the segment */
 static struct side_record *records(struct side_header *of)
 {
 	return (struct side_record *)((char *)of + SIDE_HEADER_SIZE);
+}
+
+static void know(struct side_header *of, int fd)
+{
+	uint32_t at = atomic_load(&known_count);
+
+	if (at == KNOWN)
+		return; /* what lies there cannot be passed on */
+	known[at].header = of;
+	known[at].fd = fd;
+	atomic_store(&known_count, at + 1);
+}
+
+static uint32_t known_of(const struct side_record *record)
+{
+	uint32_t at, count = atomic_load(&known_count);
+
+	for (at = 0; at < count; at++)
+		if (record >= records(known[at].header) &&
+		    record < records(known[at].header) + SIDE_RECORDS)
+			break;
+	return at < count ? at : KNOWN;
+}
+
+int side_of(const struct side_record *record)
+{
+	uint32_t at = known_of(record);
+
+	return at < KNOWN ? known[at].fd : -1;
+}
+
+uint32_t side_index(const struct side_record *record)
+{
+	uint32_t at = known_of(record);
+
+	return at < KNOWN ? (uint32_t)(record - records(known[at].header)) : 0;
+}
+
+struct side_record *side_take_up(int fd, uint32_t index)
+{
+	uint32_t count = atomic_load(&known_count);
+	struct side_header *of;
+
+	for (uint32_t at = 0; at < count; at++)
+		if (known[at].fd == fd)
+			return &records(known[at].header)[index];
+	of = mmap(NULL, SIDE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (of == MAP_FAILED || of->magic != SIDE_MAGIC || of->record_size != sizeof(struct side_record))
+		return NULL;
+	fd_hide_where_it_is(fd);
+	know(of, fd);
+	return &records(of)[index];
 }
 
 static struct side_header *segment_make(void)
@@ -45,6 +106,7 @@ static struct side_header *segment_make(void)
 	made->magic = SIDE_MAGIC;
 	made->record_size = sizeof(struct side_record);
 	descriptor = fd;
+	know(made, fd);
 	return made;
 }
 

@@ -27,6 +27,13 @@ struct side_header *side_header(void);
 /* side_descriptor - the segment's (hidden) descriptor, -1 before the first record */
 int side_descriptor(void);
 
+/* side_of, side_index - where a record lies: the (hidden) descriptor, or -1, and its number there */
+int side_of(const struct side_record *record);
+uint32_t side_index(const struct side_record *record);
+
+/* side_take_up - a record in a segment that was passed on to this program; NULL if it is none */
+struct side_record *side_take_up(int fd, uint32_t index);
+
 /* side_after_fork - in the child: the segment is the parent's, new records come from another */
 void side_after_fork(void);
 

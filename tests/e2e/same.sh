@@ -8,13 +8,13 @@
 . "$(dirname "$0")/lib.sh"
 
 # Connections that stay TCP, by rule: nothing to prove there but that they work.
-stays_tcp=" connected_to_itself standard_streams_on_a_socket a_fork_before_the_move "
+stays_tcp=" a_started_program_has_the_limits connected_to_itself standard_streams_on_a_socket a_fork_before_the_move "
 
 # Differences that are known and told in docs/architecture.md ("Known differences from TCP").  They run
 # all the same: one that has become the same fails here, to be taken off the list.
 known=" urgent_data low_water_mark \
 an_epoll_can_be_polled a_duplicate_keeps_the_registration \
-both_duplicates_can_be_registered a_forked_shell_on_the_connection "
+both_duplicates_can_be_registered "
 
 same_compare() {
 	local name=$1 before now limit=60

@@ -250,6 +250,8 @@ int main(int argc, char **argv)
 	const struct behaviour *b;
 	size_t t;
 
+	if (argc == 4 && strcmp(argv[1], "go-on") == 0)
+		same_go_on(atoi(argv[2]), atoi(argv[3]));
 	for (i = 1; i < argc; i++)
 		for (t = 0; t < sizeof(topics) / sizeof(topics[0]); t++)
 			for (b = topics[t]; b->name; b++) {

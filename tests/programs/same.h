@@ -30,6 +30,9 @@ extern const struct behaviour same_close[], same_descriptor[], same_epoll[], sam
 	same_file[], same_fork[], same_io[], same_option[], same_poll[], same_signal[],
 	same_threads[], same_vector[];
 
+/* same_go_on - what 'same go-on FD TIMES' does, for a behaviour that executes it; does not return */
+void same_go_on(int fd, int times);
+
 /* pair_open - a connection and a warm-up; ends[0] connected, ends[1] was accepted */
 void pair_open(int ends[2]);
 

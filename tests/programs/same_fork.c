@@ -318,7 +318,161 @@ static void a_killed_child_does_not_block_the_parent(void)
 	pair_close(ends);
 }
 
+/* The connection as standard input and output of a program. */
+static void become_a_filter(const int ends[2], const char *script)
+{
+	dup2(ends[1], 0);
+	dup2(ends[1], 1);
+	close(ends[0]);
+	close(ends[1]);
+	execlp("sh", "sh", "-c", script, NULL);
+	_exit(127);
+}
+
+/* Half of what it gets is in the ring before it starts. */
+static void filter_and_compare(const char *script)
+{
+	static char out[3000], in[3000];
+	size_t length = sizeof(out) / 2;
+	int ends[2];
+	pid_t pid;
+
+	pair_open(ends);
+	memset(out, 'a', sizeof(out));
+	for (size_t i = 59; i < sizeof(out); i += 60)
+		out[i] = '\n';
+	write_all(ends[0], out, length);
+	pid = fork();
+	if (pid == 0)
+		become_a_filter(ends, script);
+	close(ends[1]);
+	sleep_us(20000);
+	write_all(ends[0], out + length, sizeof(out) - length);
+	say_call("shutdown", shutdown(ends[0], SHUT_WR));
+	say_call("read", (ssize_t)read_all(ends[0], in, sizeof(in)));
+	for (size_t i = 0; i < sizeof(out); i++)
+		out[i] = out[i] == 'a' ? 'b' : out[i];
+	say("as it should be: %d", memcmp(in, out, sizeof(in)) == 0);
+	say_call("end", read(ends[0], in, 1));
+	say("filter %d", join(pid));
+	close(ends[0]);
+}
+
+static void a_filter_that_reads_and_writes(void)
+{
+	filter_and_compare("exec tr a b");
+}
+
+static void a_filter_with_standard_streams(void)
+{
+	filter_and_compare("exec sed y/a/b/");
+}
+
+/* The way of programs that re-execute themselves: same go-on FD TIMES answers, and starts anew. */
+void same_go_on(int fd, int times)
+{
+	char number[16], left[16], word[4];
+	char name[] = "/proc/self/exe";
+
+	if (read_all(fd, word, 4) != 4)
+		_exit(9);
+	word[0] = (char)('0' + times);
+	write_all(fd, word, 4);
+	if (times == 0)
+		_exit(0);
+	snprintf(number, sizeof(number), "%d", fd);
+	snprintf(left, sizeof(left), "%d", times - 1);
+	execl(name, "same", "go-on", number, left, NULL);
+	_exit(127);
+}
+
+static void a_program_that_executes_itself_goes_on(void)
+{
+	char in[5] = "";
+	int ends[2], i;
+	pid_t pid;
+
+	pair_open(ends);
+	pid = fork();
+	if (pid == 0) {
+		close(ends[0]);
+		same_go_on(ends[1], 5);
+	}
+	close(ends[1]);
+	for (i = 0; i < 6; i++) {
+		write_all(ends[0], "word", 4);
+		say_call("read", (ssize_t)read_all(ends[0], in, 4));
+		say("%s", in);
+	}
+	say_call("end", read(ends[0], in, 4));
+	say("child %d", join(pid));
+	close(ends[0]);
+}
+
+static void a_vfork_child_becomes_a_filter(void)
+{
+	char in[10];
+	int ends[2];
+	pid_t pid;
+
+	pair_open(ends);
+	pid = vfork();
+	if (pid == 0) {
+		dup2(ends[1], 0);
+		dup2(ends[1], 1);
+		execlp("head", "head", "-c", "5", NULL);
+		_exit(127);
+	}
+	/* both have the end now, and the parent uses it first */
+	say_call("write", write(ends[1], "from parent", 11));
+	say_call("read", (ssize_t)read_all(ends[0], in, 10));
+	say_call("read", (ssize_t)read_all(ends[0], in, 1));
+	say_call("write", write(ends[0], "to child", 5));
+	say_call("read", (ssize_t)read_all(ends[0], in, 5));
+	say("%.5s", in);
+	say("head %d", join(pid));
+	say_call("write", write(ends[0], "mine", 4));
+	say_call("read", read(ends[1], in, 10));
+	pair_close(ends);
+}
+
+static void a_started_program_has_the_limits(void)
+{
+	fflush(stdout);
+	say("sh %d", system("ulimit -n; ulimit -Hn"));
+	if (fork() == 0) {
+		execlp("sh", "sh", "-c", "ulimit -n; ulimit -Hn", NULL);
+		_exit(127);
+	}
+	wait(NULL);
+}
+
+static void exec_of_nothing_leaves_all_as_it_was(void)
+{
+	char *arguments[] = {(char *)(uintptr_t) "nothing", NULL};
+	char in[10];
+	int ends[2];
+	pid_t pid;
+
+	pair_open(ends);
+	say_call("execv", execv("/nowhere/nothing", arguments));
+	say_call("execvp", execvp("no-such-program-anywhere", arguments));
+	say("spawn: %s", strerrorname_np(posix_spawn(&pid, "/nowhere/nothing", NULL, NULL, arguments,
+						     environ)));
+	say_call("write", write(ends[0], "abc", 3));
+	say_call("read", read(ends[1], in, 10));
+	close(ends[0]);
+	say_call("end", read(ends[1], in, 10));
+	close(ends[1]);
+}
+
 const struct behaviour same_fork[] = {
+	{"a_filter_that_reads_and_writes", a_filter_that_reads_and_writes},
+	{"a_filter_with_standard_streams", a_filter_with_standard_streams},
+	{"a_program_that_executes_itself_goes_on", a_program_that_executes_itself_goes_on},
+	{"a_vfork_child_becomes_a_filter", a_vfork_child_becomes_a_filter},
+	{"a_started_program_has_the_limits", a_started_program_has_the_limits},
+	{"exec_of_nothing_leaves_all_as_it_was", exec_of_nothing_leaves_all_as_it_was},
 	{"a_child_uses_the_connection", a_child_uses_the_connection},
 	{"the_parent_closes_and_the_child_goes_on", the_parent_closes_and_the_child_goes_on},
 	{"parent_and_child_both_write", parent_and_child_both_write},

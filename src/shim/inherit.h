@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Moved connections across exec
+ *
+ * Theory of operation
+ *
+ * The program that is started gets the sockets by itself.  What it needs beside them, the segment,
+ * the bells and the side segment with the record, are descriptors that an exec closes: before it they
+ * are made to survive, and the environment says which they are (SMCU_INHERITED, one entry a
+ * connection, named after the socket's cookie).  The new program's shim looks for the sockets among its
+ * descriptors, whatever their numbers became on the way, takes those connections up where they are,
+ * and removes the variable.
+ *
+ *   fork, dup2, exec   the child counts as a holder since the fork, and knows what it has
+ *   vfork, exec        the same, but memory and so the table are the parent's: it is looked, and the
+ *                      new program counts itself as one holder more
+ *   posix_spawn        what the child will have is not known: all are passed, from the parent
+ *
+ * Nothing here allocates: a vfork child must not, in its parent's memory.
+ */
+#ifndef SMCU_SHIM_INHERIT_H
+#define SMCU_SHIM_INHERIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define INHERIT_MOST 256U  /* connections passed on; more than that are lost, and said */
+#define INHERIT_ENTRY 160U /* characters of one entry at the most */
+
+struct connection;
+
+/**
+ * struct inheritance - what one exec passes on
+ * @connections, @count: those that the new program will or may have
+ * @counted: it is a holder of them already
+ */
+struct inheritance {
+	struct connection *connections[INHERIT_MOST];
+	unsigned int count;
+	bool counted;
+};
+
+/**
+ * inherit_find - what is there to be passed on?
+ * @env: the new program's environment
+ * @spawn: from a parent that goes on, which cannot know what the child will have
+ *
+ * Return: bytes that inherit_begin() needs, 0 when there is nothing.
+ */
+size_t inherit_find(struct inheritance *inheritance, char *const env[], bool spawn);
+
+/* inherit_begin - let it survive; the environment to start the program with, in @room */
+char **inherit_begin(const struct inheritance *inheritance, char *const env[], void *room);
+
+/**
+ * inherit_end - the exec has failed, or the child has been spawned
+ * @failed: nobody has become a holder
+ */
+void inherit_end(const struct inheritance *inheritance, bool failed);
+
+/* inherit_take_up - in a new program: what was passed on to us */
+void inherit_take_up(void);
+
+#endif
