@@ -78,6 +78,7 @@ struct side_direction {
  * @fd: its descriptor, for people
  * @cookie: SO_COOKIE, 0 while not known
  * @local, @peer: the two addresses, zero while not known
+ * @low_water: SO_RCVLOWAT set since the receiving direction moved; 0: not set
  * @send, @receive: the two directions
  * @sizes: histogram of write sizes
  */
@@ -91,7 +92,8 @@ struct side_record {
 	uint64_t cookie;
 	struct side_address local;
 	struct side_address peer;
-	uint32_t reserved[6];
+	_Atomic uint32_t low_water;
+	uint32_t reserved[5];
 	_Alignas(64) struct side_direction send;
 	_Alignas(64) struct side_direction receive;
 	_Alignas(64) uint32_t sizes[SIDE_SIZES];

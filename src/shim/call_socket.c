@@ -180,8 +180,31 @@ static bool only_tcp_can(int level, int name, const void *value, socklen_t lengt
 	if (level == IPPROTO_TCP)
 		return name == TCP_ULP || name == TCP_REPAIR;
 	if (level == SOL_SOCKET)
-		return (name == SO_ZEROCOPY && number) || (name == SO_RCVLOWAT && number > 1);
+		return name == SO_ZEROCOPY && number;
 	return false;
+}
+
+/*
+ * Until the receiving direction has moved, who waits in the kernel for many bytes is not woken by the
+ * switching byte: such a connection stays.
+ */
+static int set_low_water(int fd, const void *value, socklen_t length)
+{
+	struct connection *connection = connection_get(fd);
+	int result = libc.setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, value, length);
+	int mark = 1;
+	socklen_t room = sizeof(mark);
+
+	if (!connection)
+		return result;
+	if (result == 0)
+		(void)libc.getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &mark, &room);
+	if (result == 0 && is_attached(connection) && receive_has_moved(connection))
+		atomic_store(&connection->side->low_water, (uint32_t)mark);
+	else if (mark > 1)
+		connection_pin(connection, REASON_OPTION);
+	connection_put(connection);
+	return result;
 }
 
 EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
@@ -190,6 +213,8 @@ EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t 
 	bool refuse;
 
 	libc_ready();
+	if (level == SOL_SOCKET && name == SO_RCVLOWAT)
+		return set_low_water(fd, value, length);
 	if (__builtin_expect(only_tcp_can(level, name, value, length), 0)) {
 		connection = connection_get(fd);
 		if (connection) {

@@ -205,6 +205,14 @@ static inline bool receive_has_moved(const struct connection *connection)
 	return atomic_load_explicit(&connection->side->receive.moved, memory_order_acquire);
 }
 
+/* receive_is_enough - are there as many bytes in the ring as SO_RCVLOWAT asks for? */
+static inline bool receive_is_enough(const struct connection *connection)
+{
+	size_t there = ring_available(&connection->receive);
+
+	return there && there >= atomic_load_explicit(&connection->side->low_water, memory_order_relaxed);
+}
+
 /* is_attached - rings exist: calls go through the ring code */
 static inline bool is_attached(const struct connection *connection)
 {

@@ -30,7 +30,7 @@ static short from_ring(struct connection *connection)
 	short bits = 0;
 
 	if (receive_has_moved(connection)) {
-		if (ring_available(&connection->receive) || (marks & MARK_SHUT) ||
+		if (receive_is_enough(connection) || (marks & MARK_SHUT) ||
 		    has_ended(connection, ENDED_RESET))
 			bits |= IN_BITS;
 		if (marks & MARK_SHUT)
@@ -75,9 +75,10 @@ short readiness(struct connection *connection, int fd, bool ask)
 
 bool readiness_glance(const struct connection *connection, short wanted)
 {
-	if (has_ended(connection, ENDED_TCP | ENDED_RESET | ENDED_BROKEN) || peer_marks(connection) & (MARK_SHUT | MARK_CLOSED))
+	if (has_ended(connection, ENDED_TCP | ENDED_RESET | ENDED_BROKEN) ||
+	    peer_marks(connection) & (MARK_SHUT | MARK_CLOSED))
 		return true;
-	if ((wanted & IN_BITS) && ring_available(&connection->receive))
+	if ((wanted & IN_BITS) && receive_is_enough(connection))
 		return true;
 	return (wanted & OUT_BITS) && send_has_moved(connection) && ring_writable(&connection->send);
 }

@@ -224,11 +224,24 @@ static ssize_t receive_some(struct connection *connection, int fd, const struct 
 	return receive_ring(connection, fd, place, want, flags, call);
 }
 
+/* How many bytes a call that waits is to return at the least. */
+static size_t least_wanted(const struct connection *connection, size_t total, int flags)
+{
+	size_t mark = atomic_load_explicit(&connection->side->low_water, memory_order_relaxed);
+
+	if (flags & MSG_WAITALL)
+		return total;
+	if (mark <= 1 || (flags & MSG_PEEK) || stream_is_nonblocking(connection, flags))
+		return 1;
+	return mark < total ? mark : total;
+}
+
 ssize_t stream_receive(struct connection *connection, int fd, const struct iovec *iov, int count,
 		       int flags)
 {
 	struct place place = {.iov = iov, .count = count};
 	size_t total = place_total(iov, count), done = 0;
+	const size_t least = least_wanted(connection, total, flags);
 	struct call call = {0};
 	ssize_t n = 0;
 
@@ -241,7 +254,7 @@ ssize_t stream_receive(struct connection *connection, int fd, const struct iovec
 		bool in_ring = receive_has_moved(connection);
 
 		n = receive_some(connection, fd, &place, total - done,
-				 done && !(flags & MSG_WAITALL) ? flags | MSG_DONTWAIT : flags,
+				 done >= least && done ? flags | MSG_DONTWAIT : flags,
 				 &call);
 		if (n <= 0)
 			break;
@@ -249,7 +262,7 @@ ssize_t stream_receive(struct connection *connection, int fd, const struct iovec
 		call.partial = true;
 		place_advance(&place, (size_t)n);
 		/* The switching byte alone is a poor read: go on into the ring. */
-		if (!(flags & MSG_WAITALL) && (in_ring || !follow_the_switch(connection)))
+		if (done >= least && (in_ring || !follow_the_switch(connection)))
 			break;
 	} while (done < total && !(flags & MSG_PEEK));
 	return done ? (ssize_t)done : n;
