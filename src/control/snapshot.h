@@ -21,7 +21,7 @@
  * @local, @peer: addresses
  * @bytes_tcp, @bytes_shm: [0] sent, [1] received
  * @calls: [0] sending, [1] receiving
- * @program: name of the process's executable, NUL-terminated
+ * @program: name under which the program was started, NUL-terminated
  */
 struct snapshot_connection {
 	uint32_t state;

@@ -27,27 +27,48 @@ static union {
 } packets[SESSION_BATCH];
 static alignas(struct cmsghdr) char controls[SESSION_BATCH][CONTROL_ROOM];
 
-/* The name of the executable, or the process's own name where that cannot be read. */
-static void read_program(pid_t pid, char *program, size_t size)
+#define COMM_MAX 15U /* the kernel cuts names there */
+
+/* The text of a file of /proc/@pid, or where a link there leads; its length. */
+static size_t read_proc(pid_t pid, const char *what, bool link, char *text, size_t size)
 {
-	char path[64], target[4096];
-	const char *name;
+	char path[64];
 	ssize_t length;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
-	length = readlink(path, target, sizeof(target) - 1);
-	if (length <= 0) {
-		snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, what);
+	if (link) {
+		length = readlink(path, text, size - 1);
+	} else {
 		fd = open(path, O_RDONLY | O_CLOEXEC);
-		length = fd < 0 ? 0 : read(fd, target, sizeof(target) - 1);
+		length = fd < 0 ? 0 : read(fd, text, size - 1);
 		if (fd >= 0)
 			close(fd);
-		length = length > 0 && target[length - 1] == '\n' ? length - 1 : length;
 	}
-	target[length > 0 ? length : 0] = 0;
-	name = strrchr(target, '/');
-	snprintf(program, size, "%.*s", (int)size - 1, name ? name + 1 : target);
+	length = length > 0 && text[length - 1] == '\n' ? length - 1 : length;
+	text[length > 0 ? length : 0] = 0;
+	return length > 0 ? (size_t)length : 0;
+}
+
+/*
+ * The name under which it was started, which may be a link's (redis-server); where the kernel has cut
+ * it short or does not tell, the executable's.
+ */
+static void read_program(pid_t pid, char *program, size_t size)
+{
+	char comm[64], target[4096];
+	size_t length = read_proc(pid, "comm", false, comm, sizeof(comm));
+	const char *name = comm;
+
+	if ((length == 0 || length >= COMM_MAX) &&
+	    read_proc(pid, "exe", true, target, sizeof(target))) {
+		const char *base = strrchr(target, '/');
+
+		base = base ? base + 1 : target;
+		if (strncmp(base, comm, length) == 0)
+			name = base;
+	}
+	snprintf(program, size, "%.*s", (int)size - 1, name);
 }
 
 /* Do the pids that this process knows mean the same to us? */

@@ -61,7 +61,7 @@ struct outgoing {
  * @role: enum message_role, 0 before HELLO
  * @shares_pids: its pid namespace is ours
  * @side: its side segment, or NULL
- * @program: name of the process's executable
+ * @program: name under which the process was started
  * @outbox, @outbox_last, @outbox_count: messages that the socket did not take yet
  * @offers: its ends, by id
  * @question: what it asked and is not answered yet

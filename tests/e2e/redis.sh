@@ -55,6 +55,8 @@ a_subscriber_hears_every_message() {
 	local number wanted
 	start subscriber smcu_run redis-cli -p "$first" subscribe news
 	wait_until 10 grep -q subscribe "$scratch/subscriber.log"
+	# Debian's redis-server is a link to another name.
+	check redis_is_listed_under_its_name grep -q /redis-server <("$SMCU" ss)
 	seq 1000 | sed 's/^/PUBLISH news message-/' >"$scratch/publish"
 	cli "$first" <"$scratch/publish" >"$scratch/receivers"
 	wait_until 10 grep -q '^message-1000$' "$scratch/subscriber.log"
