@@ -52,6 +52,7 @@ enum switch_state {
  * @switched: enum switch_state
  * @marks: MARK_*
  * @wants_space: armed word of the space bell: the writer sleeps, ring when there is space
+ * @urgent: 1 + the position at which the last urgent byte was sent, by way of TCP; 0: none was
  * @writing: the writer is inside a write of several pieces: more follows at once
  */
 struct segment_writer {
@@ -62,6 +63,7 @@ struct segment_writer {
 	_Atomic uint32_t marks;
 	_Atomic uint32_t wants_space;
 	_Atomic uint32_t writing;
+	_Atomic uint64_t urgent;
 };
 
 /**

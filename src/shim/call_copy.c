@@ -34,14 +34,6 @@ static ssize_t read_file(void *context, void *to, size_t n)
 	return got < 0 ? -errno : got;
 }
 
-static ssize_t finish(ssize_t result)
-{
-	if (result >= 0)
-		return result;
-	errno = (int)-result;
-	return -1;
-}
-
 /* What the kernel would say of the source; 0 when it can be read. */
 static int check_source(int from, const off_t *offset)
 {
@@ -75,7 +67,7 @@ EXPORT ssize_t sendfile64(int fd, int from, off64_t *offset, size_t size)
 		result = check_source(from, offset);
 		if (result == 0 && size)
 			result = stream_fill(connection, fd, size, 0, read_file, &source);
-		result = finish(result);
+		result = to_errno(result);
 	}
 	connection_put(connection);
 	return result;
@@ -191,9 +183,9 @@ EXPORT ssize_t splice(int from, off64_t *from_offset, int to, off64_t *to_offset
 		result = libc.splice(from, from_offset, to, to_offset, size, flags);
 		stream_kernel_end(connection, source ? from : to, way, result);
 	} else if (source) {
-		result = finish(socket_to_pipe(source, from, to, size, flags));
+		result = to_errno(socket_to_pipe(source, from, to, size, flags));
 	} else {
-		result = finish(pipe_to_socket(target, from, to, size, flags));
+		result = to_errno(pipe_to_socket(target, from, to, size, flags));
 	}
 	connection_put(connection);
 	return result;

@@ -10,14 +10,6 @@
 #include "shim/libc.h"
 #include "shim/session.h"
 
-static int to_errno(int result)
-{
-	if (result >= 0)
-		return result;
-	errno = -result;
-	return -1;
-}
-
 EXPORT int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
 {
 	struct connection *connection;
@@ -29,7 +21,7 @@ EXPORT int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event
 		return libc.epoll_ctl(epoll, operation, fd, event);
 	result = epoll_control(epoll, operation, fd, connection, event);
 	connection_put(connection);
-	return to_errno(result);
+	return (int)to_errno(result);
 }
 
 static int wait_for(int epoll, struct epoll_event *events, int most, const struct timespec *timeout,
@@ -37,7 +29,7 @@ static int wait_for(int epoll, struct epoll_event *events, int most, const struc
 {
 	if (session_has_mail())
 		session_collect();
-	return to_errno(epoll_wait_for(fd_poller(epoll), epoll, events, most, timeout, mask));
+	return (int)to_errno(epoll_wait_for(fd_poller(epoll), epoll, events, most, timeout, mask));
 }
 
 EXPORT int epoll_wait(int epoll, struct epoll_event *events, int most, int timeout)

@@ -186,6 +186,22 @@ static void add_queued(struct connection *connection, unsigned long request, int
 		*value += (int)ring_unread(&connection->send);
 }
 
+/* Is what is read next what followed an urgent byte? */
+static bool is_at_mark(struct connection *connection, int at_mark)
+{
+	if (!is_attached(connection) || !receive_has_moved(connection) ||
+	    !atomic_load(&peer_writer(connection)->urgent))
+		return at_mark;
+	return at_mark && stream_before_mark(connection) == 0;
+}
+
+EXPORT int sockatmark(int fd)
+{
+	int at_mark;
+
+	return ioctl(fd, SIOCATMARK, &at_mark) < 0 ? -1 : at_mark;
+}
+
 EXPORT int ioctl(int fd, unsigned long request, ...)
 {
 	struct connection *connection;
@@ -205,6 +221,8 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 		return result;
 	if (request == FIONREAD || request == SIOCOUTQ)
 		add_queued(connection, request, argument);
+	else if (request == SIOCATMARK)
+		*(int *)argument = is_at_mark(connection, *(int *)argument);
 	else if (request == FIONBIO)
 		status_flags_set(fd, *(const int *)argument ? O_NONBLOCK : 0);
 	else if (request == FIOASYNC && *(const int *)argument)

@@ -21,14 +21,6 @@
 
 #define MOST_AT_ONCE 0x7ffff000U /* what Linux transfers in one call */
 
-static ssize_t to_errno(ssize_t result)
-{
-	if (result >= 0)
-		return result;
-	errno = (int)-result;
-	return -1;
-}
-
 /*
  * The frame of every receiving stand-in: KERNEL is the real call, RING the one on a connection that
  * has rings.  MSG_WAITALL never reaches the kernel: it would go on waiting there after a move.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stand-ins: poll and select
+ * Stand-ins: poll
  *
  * Without an attached connection in the set: the real call, while the connections in it count a
  * poller (an end with one is not quiet, see move.h).  Otherwise the set is translated: rings are
@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "shim/bell.h"
+#include "shim/call_poll.h"
 #include "shim/clock.h"
 #include "shim/fd_table.h"
 #include "shim/libc.h"
@@ -346,8 +347,7 @@ static int poll_copied(struct pollfd *fds, struct polling *polling, const struct
 	return n;
 }
 
-/* poll(2) where a connection is in the set; elsewhere @ours is false, and it was not done. */
-static int poll_all(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
+int poll_all(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
 		    const sigset_t *mask, bool *ours)
 {
 	struct connection *few[ON_STACK];
@@ -362,8 +362,10 @@ static int poll_all(struct pollfd *fds, nfds_t count, const struct timespec *tim
 		return 0;
 	if (count > ON_STACK) {
 		many = malloc(count * (sizeof(*few) + (1 + PER_FD) * sizeof(*few_own)));
-		if (!many)
-			return 0;
+		if (!many) {
+			*ours = true;
+			return -ENOMEM;
+		}
 		polling.connections = many;
 		polling.fds = (struct pollfd *)(polling.connections + count);
 		polling.sleeping = polling.fds + count;
@@ -371,14 +373,6 @@ static int poll_all(struct pollfd *fds, nfds_t count, const struct timespec *tim
 	n = poll_copied(fds, &polling, timeout, mask, ours);
 	free(many);
 	return n;
-}
-
-static int to_errno(int result)
-{
-	if (result >= 0)
-		return result;
-	errno = -result;
-	return -1;
 }
 
 EXPORT int poll(struct pollfd *fds, nfds_t count, int timeout)
@@ -390,7 +384,7 @@ EXPORT int poll(struct pollfd *fds, nfds_t count, int timeout)
 
 	libc_ready();
 	n = poll_all(fds, count, timeout < 0 ? NULL : &limit, NULL, &ours);
-	return ours ? to_errno(n) : libc.poll(fds, count, timeout);
+	return ours ? (int)to_errno(n) : libc.poll(fds, count, timeout);
 }
 
 EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
@@ -406,7 +400,7 @@ EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeou
 	ours = !odd;
 	if (ours)
 		n = poll_all(fds, count, timeout ? &limit : NULL, mask, &ours);
-	return ours ? to_errno(n) : libc.ppoll(fds, count, timeout, mask);
+	return ours ? (int)to_errno(n) : libc.ppoll(fds, count, timeout, mask);
 }
 
 extern void __chk_fail(void) __attribute__((noreturn));
@@ -424,117 +418,4 @@ EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *
 	if (room / sizeof(*fds) < count)
 		__chk_fail();
 	return ppoll(fds, count, timeout, mask);
-}
-
-/* --- select: by way of poll --- */
-
-#define SELECT_IN (POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR)
-#define SELECT_OUT (POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR)
-
-static bool in_set(int fd, const fd_set *set)
-{
-	return set && FD_ISSET(fd, set);
-}
-
-static nfds_t sets_to_fds(int n, const fd_set *in, const fd_set *out, const fd_set *except,
-			  struct pollfd *fds)
-{
-	nfds_t count = 0;
-
-	for (int fd = 0; fd < n; fd++) {
-		short events = 0;
-
-		if (in_set(fd, in))
-			events |= POLLIN;
-		if (in_set(fd, out))
-			events |= POLLOUT;
-		if (in_set(fd, except))
-			events |= POLLPRI;
-		if (in_set(fd, in) || in_set(fd, out) || in_set(fd, except))
-			fds[count++] = (struct pollfd){.fd = fd, .events = events};
-	}
-	return count;
-}
-
-static int set_bit(fd_set *set, int fd, bool on)
-{
-	if (!set || !FD_ISSET(fd, set))
-		return 0;
-	if (on)
-		return 1;
-	FD_CLR(fd, set);
-	return 0;
-}
-
-static int fds_to_sets(const struct pollfd *fds, nfds_t count, fd_set *in, fd_set *out,
-		       fd_set *except)
-{
-	int bits = 0;
-
-	for (nfds_t i = 0; i < count; i++) {
-		short revents = fds[i].revents;
-
-		if (revents & POLLNVAL)
-			return -EBADF;
-		bits += set_bit(in, fds[i].fd, revents & SELECT_IN);
-		bits += set_bit(out, fds[i].fd, revents & SELECT_OUT);
-		bits += set_bit(except, fds[i].fd, revents & POLLPRI);
-	}
-	return bits;
-}
-
-static int select_all(int n, fd_set *in, fd_set *out, fd_set *except,
-		      const struct timespec *timeout, const sigset_t *mask, bool *ours)
-{
-	struct pollfd fds[FD_SETSIZE];
-	nfds_t count;
-	int result;
-
-	*ours = false;
-	if (n < 0 || n > FD_SETSIZE)
-		return 0;
-	count = sets_to_fds(n, in, out, except, fds);
-	result = poll_all(fds, count, timeout, mask, ours);
-	return result < 0 || !*ours ? result : fds_to_sets(fds, count, in, out, except);
-}
-
-EXPORT int select(int n, fd_set *in, fd_set *out, fd_set *except, struct timeval *timeout)
-{
-	struct timespec limit = {0};
-	uint64_t start, spent, whole;
-	bool ours;
-	int result;
-
-	libc_ready();
-	if (timeout) {
-		if (timeout->tv_sec < 0 || timeout->tv_usec < 0)
-			return libc.select(n, in, out, except, timeout);
-		limit.tv_sec = timeout->tv_sec + timeout->tv_usec / 1000000;
-		limit.tv_nsec = timeout->tv_usec % 1000000 * 1000;
-	}
-	start = timeout ? now_ns() : 0;
-	result = select_all(n, in, out, except, timeout ? &limit : NULL, NULL, &ours);
-	if (!ours)
-		return libc.select(n, in, out, except, timeout);
-	if (timeout) { /* Linux tells what was left */
-		whole = (uint64_t)limit.tv_sec * 1000000000ULL + (uint64_t)limit.tv_nsec;
-		spent = now_ns() - start;
-		whole = spent < whole ? whole - spent : 0;
-		timeout->tv_sec = (time_t)(whole / 1000000000);
-		timeout->tv_usec = (suseconds_t)(whole % 1000000000 / 1000);
-	}
-	return to_errno(result);
-}
-
-EXPORT int pselect(int n, fd_set *in, fd_set *out, fd_set *except, const struct timespec *timeout,
-		   const sigset_t *mask)
-{
-	bool ours;
-	int result;
-
-	libc_ready();
-	if (timeout && (timeout->tv_sec < 0 || (unsigned long)timeout->tv_nsec > 999999999))
-		return libc.pselect(n, in, out, except, timeout, mask);
-	result = select_all(n, in, out, except, timeout, mask, &ours);
-	return ours ? to_errno(result) : libc.pselect(n, in, out, except, timeout, mask);
 }

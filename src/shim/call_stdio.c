@@ -4,6 +4,7 @@
  */
 #include "shim/call_stdio.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -25,6 +26,13 @@ static ssize_t stdio_write(void *cookie, const char *buffer, size_t size)
 	return write((int)(intptr_t)cookie, buffer, size);
 }
 
+static int stdio_seek(void *cookie, off64_t *offset, int whence)
+{
+	(void)cookie, (void)offset, (void)whence;
+	errno = ESPIPE;
+	return -1;
+}
+
 static int stdio_close(void *cookie)
 {
 	return close((int)(intptr_t)cookie);
@@ -33,7 +41,7 @@ static int stdio_close(void *cookie)
 static FILE *stream_on(int fd, const char *mode)
 {
 	const cookie_io_functions_t functions = {
-		.read = stdio_read, .write = stdio_write, .close = stdio_close};
+		.read = stdio_read, .write = stdio_write, .seek = stdio_seek, .close = stdio_close};
 	FILE *file = fopencookie((void *)(intptr_t)fd, mode, functions);
 
 	if (file)

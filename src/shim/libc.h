@@ -8,6 +8,7 @@
 #ifndef SMCU_SHIM_LIBC_H
 #define SMCU_SHIM_LIBC_H
 
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -121,6 +122,15 @@ uint32_t libc_thread_id_slow(void);
 static inline uint32_t thread_id(void)
 {
 	return libc_thread_id ? libc_thread_id : libc_thread_id_slow();
+}
+
+/* to_errno - what a stand-in returns: @result, or -1 with errno set where it is -errno */
+static inline ssize_t to_errno(ssize_t result)
+{
+	if (result >= 0)
+		return result;
+	errno = (int)-result;
+	return -1;
 }
 
 #define EXPORT __attribute__((visibility("default")))

@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "shim/fd_table.h"
 #include "shim/libc.h"
 #include "shim/user_memory.h"
 
@@ -61,6 +62,14 @@ static struct sigaction *program_action(int number)
 		if (faults[i] == number)
 			return &programs[i];
 	return NULL;
+}
+
+/* The same to be set; a vfork child, which shares our memory, sets its own in the kernel. */
+static struct sigaction *program_action_here(int number)
+{
+	struct sigaction *own = program_action(number);
+
+	return own && fd_table_is_ours() ? own : NULL;
 }
 
 /* Die of it, where it happened: the instruction runs again. */
@@ -130,7 +139,7 @@ EXPORT int sigaction(int number, const struct sigaction *action, struct sigactio
 	int result;
 
 	libc_ready();
-	own = program_action(number);
+	own = program_action_here(number);
 	if (own) {
 		wanted = action ? *action : *own;
 		if (old)
@@ -149,8 +158,8 @@ EXPORT __sighandler_t signal(int number, __sighandler_t handler)
 	__sighandler_t old;
 
 	libc_ready();
-	if (program_action(number))
-		return set_handler(program_action(number), handler, SA_RESTART);
+	if (program_action_here(number))
+		return set_handler(program_action_here(number), handler, SA_RESTART);
 	old = libc.signal(number, handler);
 	atomic_fetch_add(&changes, 1);
 	return old;
@@ -161,8 +170,8 @@ EXPORT __sighandler_t __sysv_signal(int number, __sighandler_t handler)
 	__sighandler_t old;
 
 	libc_ready();
-	if (program_action(number))
-		return set_handler(program_action(number), handler, SA_RESETHAND | SA_NODEFER);
+	if (program_action_here(number))
+		return set_handler(program_action_here(number), handler, SA_RESETHAND | SA_NODEFER);
 	old = libc.__sysv_signal(number, handler);
 	atomic_fetch_add(&changes, 1);
 	return old;
@@ -173,9 +182,9 @@ EXPORT int siginterrupt(int number, int interrupt)
 	int result;
 
 	libc_ready();
-	if (program_action(number)) {
-		program_action(number)->sa_flags &= ~SA_RESTART;
-		program_action(number)->sa_flags |= interrupt ? 0 : SA_RESTART;
+	if (program_action_here(number)) {
+		program_action_here(number)->sa_flags &= ~SA_RESTART;
+		program_action_here(number)->sa_flags |= interrupt ? 0 : SA_RESTART;
 		return 0;
 	}
 	result = libc.siginterrupt(number, interrupt);

@@ -115,6 +115,19 @@ static inline bool stream_wants_trim(const struct connection *connection)
 /* stream_shut - before shutdown(SHUT_WR): nothing more comes */
 void stream_shut(struct connection *connection);
 
+/**
+ * stream_before_mark - how many bytes a read may take before it stops where an urgent byte was sent
+ *
+ * Return: 0 at the mark, SIZE_MAX when there is none ahead.
+ */
+static inline size_t stream_before_mark(const struct connection *connection)
+{
+	uint64_t urgent = atomic_load(&peer_writer(connection)->urgent);
+	uint64_t position = atomic_load(&connection->side->receive.position);
+
+	return urgent && urgent - 1 >= position ? (size_t)(urgent - 1 - position) : SIZE_MAX;
+}
+
 /* stream_break - the peer broke the rules of the ring: this connection ends with a reset */
 void stream_break(struct connection *connection, int fd);
 

@@ -81,7 +81,7 @@ static ssize_t take_piece(struct ring *ring, struct place *place, size_t skip, s
 static ssize_t ring_take(struct connection *connection, struct place place, size_t want, int flags)
 {
 	struct ring *ring = &connection->receive;
-	const size_t before = ring_available(ring);
+	const size_t before = ring_available(ring), mark = stream_before_mark(connection);
 	const bool peeks = flags & MSG_PEEK;
 	size_t done = 0;
 	ssize_t n = 0;
@@ -90,6 +90,8 @@ static ssize_t ring_take(struct connection *connection, struct place place, size
 		return 0;
 	if (lock_take(&ring->own->lock, thread_id()) < 0)
 		return -EAGAIN;
+	if (__builtin_expect(mark < want, 0) && mark > 0)
+		want = mark;
 	while (done < want && (done == 0 || peeks || more_follows(connection))) {
 		n = take_piece(ring, &place, peeks ? done : 0, want - done, flags);
 		if (n <= 0)
@@ -147,12 +149,32 @@ static bool peeks_for_all(const struct connection *connection, int flags)
 	       !stream_is_nonblocking(connection, flags);
 }
 
+/* At the mark, and SO_OOBINLINE: the urgent byte is TCP's to give. */
+static ssize_t urgent_in_line(struct connection *connection, int fd, const struct place *place,
+			      int flags)
+{
+	int in_line = 0;
+	socklen_t length = sizeof(in_line);
+
+	if (__builtin_expect(stream_before_mark(connection) != 0, 1))
+		return 0;
+	if (libc.getsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &in_line, &length) < 0 || !in_line)
+		return 0;
+	return kernel_receive(fd, place, flags | MSG_DONTWAIT);
+}
+
 static ssize_t receive_ring(struct connection *connection, int fd, const struct place *place,
 			    size_t want, int flags, struct call *call)
 {
+	unsigned int marks;
+
 	for (;;) {
-		ssize_t n = ring_take(connection, *place, want, flags);
-		unsigned int marks = atomic_load(&peer_writer(connection)->marks);
+		ssize_t n = urgent_in_line(connection, fd, place, flags);
+
+		if (n > 0)
+			return n;
+		n = ring_take(connection, *place, want, flags);
+		marks = atomic_load(&peer_writer(connection)->marks);
 
 		if (n == -EPROTO || has_ended(connection, ENDED_BROKEN)) {
 			stream_break(connection, fd);

@@ -209,6 +209,21 @@ static ssize_t wait_for_room(struct connection *connection, int fd, int flags, s
 	return stream_wait(connection, fd, DIRECTION_SEND, call);
 }
 
+/*
+ * The last byte of a call with MSG_OOB: TCP carries it, beside the stream, and the reader stops once
+ * where it would stand.
+ */
+static ssize_t send_urgent(struct connection *connection, int fd, const struct place *place, int flags)
+{
+	struct ring *ring = &connection->send;
+
+	if (lock_take(&ring->own->lock, thread_id()) < 0)
+		return -EAGAIN;
+	atomic_store(&our_writer(connection)->urgent, atomic_load(&ring->own->position) + 1);
+	lock_drop(&ring->own->lock);
+	return kernel_send(fd, place, 1, flags);
+}
+
 static ssize_t send_some(struct connection *connection, int fd, const struct place *place,
 			 size_t want, int flags, struct call *call)
 {
@@ -220,9 +235,11 @@ static ssize_t send_some(struct connection *connection, int fd, const struct pla
 			return n;
 	}
 	for (;;) {
-		if (stream_is_native(connection, fd) || (flags & MSG_OOB))
+		if (stream_is_native(connection, fd))
 			return kernel_send(fd, place, SIZE_MAX, flags);
-		n = ring_put(connection, *place, want);
+		if ((flags & MSG_OOB) && want == 1)
+			return send_urgent(connection, fd, place, flags);
+		n = ring_put(connection, *place, flags & MSG_OOB ? want - 1 : want);
 		if (n == -EPROTO) {
 			stream_break(connection, fd);
 			return -ECONNRESET;

@@ -12,7 +12,7 @@ stays_tcp=" a_started_program_has_the_limits connected_to_itself standard_stream
 
 # Differences that are known and told in docs/architecture.md ("Known differences from TCP").  They run
 # all the same: one that has become the same fails here, to be taken off the list.
-known=" urgent_data an_epoll_can_be_polled a_duplicate_keeps_the_registration \
+known=" an_epoll_can_be_polled a_duplicate_keeps_the_registration \
 both_duplicates_can_be_registered "
 
 same_compare() {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* read, write, send, recv and their flags */
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -333,7 +334,37 @@ static void urgent_data_in_line(void)
 	say_call("read", read(ends[1], in, 10));
 	say("at mark %d", sockatmark(ends[1]));
 	say_call("read", read(ends[1], in, 10));
+	say("%c, at mark %d", in[0], sockatmark(ends[1]));
+	say_call("send", send(ends[0], "cd", 2, 0));
+	say_call("read", read(ends[1], in, 10));
+	say("%.2s", in);
+	pair_close(ends);
+}
+
+static void urgent_data_behind_much_else(void)
+{
+	static char in[200000];
+	struct pollfd wanted;
+	size_t before = 0;
+	int ends[2];
+	ssize_t n;
+
+	pair_open(ends);
+	write_all(ends[0], buffer, 100000);
+	say_call("send urgent", send(ends[0], "xyz", 3, MSG_OOB));
+	say_call("send", send(ends[0], "after", 5, 0));
+	settle();
+	wanted = (struct pollfd){ends[1], POLLIN | POLLPRI, 0};
+	say_call("poll", poll(&wanted, 1, 1000));
+	say_poll("events", (unsigned int)wanted.revents);
+	while (before < 100002 && (n = read(ends[1], in, sizeof(in))) > 0)
+		before += (size_t)n;
+	say("before the mark %zu, at mark %d", before, sockatmark(ends[1]));
+	say_call("urgent", recv(ends[1], in, 1, MSG_OOB));
 	say("%c", in[0]);
+	say_call("again", recv(ends[1], in, 1, MSG_OOB));
+	say_call("read", read(ends[1], in, 10));
+	say("%.5s, at mark %d", in, sockatmark(ends[1]));
 	pair_close(ends);
 }
 
@@ -407,6 +438,7 @@ const struct behaviour same_io[] = {
 	{"sendto_and_recvfrom", sendto_and_recvfrom},
 	{"odd_flags", odd_flags},
 	{"urgent_data", urgent_data},
+	{"urgent_data_behind_much_else", urgent_data_behind_much_else},
 	{"urgent_data_in_line", urgent_data_in_line},
 	{"two_ends_write_a_megabyte_before_reading", two_ends_write_a_megabyte_before_reading},
 	{"standard_streams_on_a_socket", standard_streams_on_a_socket},

@@ -220,6 +220,7 @@ static void select_tells_readable_and_writable(void)
 	FD_ZERO(&reads);
 	FD_SET(40, &reads);
 	say_call("bad descriptor", select(FD_SETSIZE, &reads, NULL, NULL, &now));
+	say_call("bad set", select(FD_SETSIZE, no_access(), NULL, NULL, &now));
 	pair_close(ends);
 	close(pipes[0]);
 	close(pipes[1]);
