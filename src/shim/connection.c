@@ -142,7 +142,7 @@ void connection_each(void (*visit)(struct connection *connection, void *context)
 struct connection *connection_by_cookie(uint64_t cookie)
 {
 	for (uint32_t i = 0; i < pool_used; i++)
-		if (atomic_load(&pool[i].descriptors) > 0 && is_attached(&pool[i]) &&
+		if (atomic_load(&pool[i].descriptors) > 0 && pool[i].side &&
 		    pool[i].side->cookie == cookie)
 			return &pool[i];
 	return NULL;
@@ -237,6 +237,12 @@ void connection_establish(struct connection *connection, int fd, bool by_connect
 	connection->side = side;
 	atomic_store_explicit(&side->state, SIDE_TCP, memory_order_release);
 	atomic_store_explicit(&connection->phase, PHASE_TCP, memory_order_release);
+}
+
+void connection_take_up(struct connection *connection, struct side_record *side)
+{
+	connection->side = side;
+	atomic_store(&connection->phase, PHASE_TCP);
 }
 
 void connection_pin(struct connection *connection, enum reason reason)

@@ -142,6 +142,9 @@ void connection_abandon(void *connection);
 /* connection_establish - connect(2) has begun or accept(2) returned it: count it from now on */
 void connection_establish(struct connection *connection, int fd, bool by_connect);
 
+/* connection_take_up - it was established before this program was started, and has not moved */
+void connection_take_up(struct connection *connection, struct side_record *side);
+
 /* connection_pin - this connection stays TCP; no effect on what has moved already */
 void connection_pin(struct connection *connection, enum reason reason);
 
@@ -181,7 +184,7 @@ void connection_after_fork(void);
 /* connection_by_id - for the daemon's answers; to be put again; NULL if it is gone */
 struct connection *connection_by_id(uint64_t id);
 
-/* connection_by_cookie - the one with rings and that socket, or NULL; not kept alive */
+/* connection_by_cookie - the established one with that socket, or NULL; not kept alive */
 struct connection *connection_by_cookie(uint64_t cookie);
 
 /* connection_any_attached - has any of this process rings? */

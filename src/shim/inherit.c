@@ -28,7 +28,7 @@
 /**
  * struct heirloom - one entry of the variable, in this order
  * @cookie: of the socket
- * @segment, @data_bell, @space_bell, @side: descriptors
+ * @segment, @data_bell, @space_bell, @side: descriptors; -1 but for the last where it has not moved
  * @record: index in the side segment
  * @end, @ring_bytes, @same_user, @by_connect: as in struct connection
  * @counted: the new program is a holder already
@@ -87,9 +87,21 @@ static uint64_t cookie_of(int fd)
 
 /* --- before exec --- */
 
+/*
+ * One that has not moved is passed on by a process that gives its own up, so that it can move later;
+ * one that has, in any case.
+ */
+static bool is_heritable(const struct inheritance *inheritance, const struct connection *connection)
+{
+	if (!connection->side || side_of(connection->side) < 0)
+		return false;
+	return is_attached(connection) ||
+	       (inheritance->counted && connection_phase(connection) == PHASE_TCP);
+}
+
 static void inheritance_add(struct inheritance *inheritance, struct connection *connection)
 {
-	if (!is_attached(connection) || side_of(connection->side) < 0)
+	if (!is_heritable(inheritance, connection))
 		return;
 	for (unsigned int i = 0; i < inheritance->count; i++)
 		if (inheritance->connections[i] == connection)
@@ -135,7 +147,7 @@ size_t inherit_find(struct inheritance *inheritance, char *const env[], bool spa
 
 	inheritance->count = 0;
 	inheritance->counted = !spawn && fd_table_is_ours();
-	if (!connection_any_attached())
+	if (inheritance->counted ? connection_none() : !connection_any_attached())
 		return 0;
 	if (spawn)
 		connection_each(keep, inheritance);
@@ -155,9 +167,11 @@ size_t inherit_find(struct inheritance *inheritance, char *const env[], bool spa
 
 static void set_close_on_exec(const struct connection *connection, int flag)
 {
-	(void)libc.fcntl(connection->segment, F_SETFD, flag);
-	(void)libc.fcntl(connection->data_bell, F_SETFD, flag);
-	(void)libc.fcntl(connection->space_bell, F_SETFD, flag);
+	if (connection->segment >= 0) {
+		(void)libc.fcntl(connection->segment, F_SETFD, flag);
+		(void)libc.fcntl(connection->data_bell, F_SETFD, flag);
+		(void)libc.fcntl(connection->space_bell, F_SETFD, flag);
+	}
 	(void)libc.fcntl(side_of(connection->side), F_SETFD, flag);
 }
 
@@ -223,10 +237,12 @@ static bool is_memory_file(int fd, uint64_t size)
 
 static bool is_valid(const struct heirloom *heirloom)
 {
+	if (heirloom->record >= SIDE_RECORDS || !is_memory_file(heirloom->side, SIDE_BYTES))
+		return false;
+	if (heirloom->segment < 0)
+		return true;
 	return segment_bytes_valid(heirloom->ring_bytes) && heirloom->end < 2 &&
-	       heirloom->record < SIDE_RECORDS &&
 	       is_memory_file(heirloom->segment, segment_size(heirloom->ring_bytes)) &&
-	       is_memory_file(heirloom->side, SIDE_BYTES) &&
 	       libc.fcntl(heirloom->data_bell, F_GETFD) >= 0 &&
 	       libc.fcntl(heirloom->space_bell, F_GETFD) >= 0;
 }
@@ -264,7 +280,9 @@ static void take_if_it_is(int fd, void *context)
 		if (!search->connection)
 			return;
 		search->connection->opened_by_connect = heirloom->by_connect;
-		if (!move_take_up(search->connection, search->side, &parts)) {
+		if (heirloom->segment < 0)
+			connection_take_up(search->connection, search->side);
+		else if (!move_take_up(search->connection, search->side, &parts)) {
 			settings_say("descriptor %d: no memory for its ring: it is reset", fd);
 			(void)libc.shutdown(fd, SHUT_RDWR);
 			return;
@@ -280,9 +298,11 @@ static void take_up(const struct heirloom *heirloom)
 	search.side = side_take_up(heirloom->side, heirloom->record);
 	if (!search.side || search.side->cookie != heirloom->cookie)
 		return;
-	fd_hide_where_it_is(heirloom->segment);
-	fd_hide_where_it_is(heirloom->data_bell);
-	fd_hide_where_it_is(heirloom->space_bell);
+	if (heirloom->segment >= 0) {
+		fd_hide_where_it_is(heirloom->segment);
+		fd_hide_where_it_is(heirloom->data_bell);
+		fd_hide_where_it_is(heirloom->space_bell);
+	}
 	each_descriptor(take_if_it_is, &search);
 	if (search.connection)
 		return;

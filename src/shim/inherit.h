@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Moved connections across exec
+ * Connections across exec
  *
  * Theory of operation
  *
- * The program that is started gets the sockets by itself.  What it needs beside them, the segment,
+ * The program that is started gets the sockets by itself.  What it needs beside those that moved, the segment,
  * the bells and the side segment with the record, are descriptors that an exec closes: before it they
  * are made to survive, and the environment says which they are (SMCU_INHERITED, one entry a
  * connection, named after the socket's cookie).  The new program's shim looks for the sockets among its
  * descriptors, whatever their numbers became on the way, takes those connections up where they are,
- * and removes the variable.
+ * and removes the variable.  One that has not moved yet goes on counting in its record, and may move.
  *
  *   fork, dup2, exec   the child counts as a holder since the fork, and knows what it has
  *   vfork, exec        the same, but memory and so the table are the parent's: it is looked, and the

@@ -78,6 +78,11 @@ struct side_record *side_take_up(int fd, uint32_t index)
 		return NULL;
 	fd_hide_where_it_is(fd);
 	know(of, fd);
+	if (!atomic_load(&header)) {
+		/* It serves for this process's own records too, and the daemon sees all in one. */
+		atomic_store(&header, of);
+		descriptor = fd;
+	}
 	return &records(of)[index];
 }
 
@@ -161,14 +166,12 @@ struct side_record *side_new(void)
 	return NULL;
 }
 
-/* The segment that holds @record may be an ancestor's: its totals are then the ancestor's. */
+/* The totals of the segment that holds @record, which may be an ancestor's. */
 static struct side_totals *totals_of(const struct side_record *record)
 {
-	struct side_header *of = atomic_load(&header);
+	uint32_t at = known_of(record);
 
-	if (of && record >= records(of) && record < records(of) + SIDE_RECORDS)
-		return &of->totals;
-	return NULL;
+	return at < KNOWN ? &known[at].header->totals : NULL;
 }
 
 static void add(_Atomic uint64_t *to, uint64_t n)
@@ -199,10 +202,10 @@ void side_free(struct side_record *record)
 	struct side_header *of = atomic_load(&header);
 	struct side_totals *totals = totals_of(record);
 
-	if (totals) {
+	if (totals)
 		totals_add(totals, record);
+	if (of && totals == &of->totals)
 		atomic_store_explicit(&hint, (uint32_t)(record - records(of)), memory_order_relaxed);
-	}
 	atomic_store_explicit(&record->state, SIDE_FREE, memory_order_release);
 }
 

@@ -3,7 +3,8 @@
  * This process's side segment: records are taken at connect and accept, and given back at close
  *
  * Before the first connection there is none.  A child makes its own with its first connection and
- * goes on using its parent's records for those it inherited (the mapping is shared).
+ * goes on using its parent's records for those it inherited (the mapping is shared).  A program that
+ * was started with connections goes on with the segment that they came from.
  */
 #ifndef SMCU_SHIM_SIDE_H
 #define SMCU_SHIM_SIDE_H

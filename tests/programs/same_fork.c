@@ -409,6 +409,30 @@ static void a_program_that_executes_itself_goes_on(void)
 	close(ends[0]);
 }
 
+/* What servers do that start a program for each connection. */
+static void a_filter_that_starts_before_the_move(void)
+{
+	char in[20];
+	int ends[2], i, wrong = 0;
+	pid_t pid;
+
+	connect_pair(ends);
+	pid = fork();
+	if (pid == 0)
+		become_a_filter(ends, "exec sed -u s/question/answer/");
+	close(ends[1]);
+	for (i = 0; i < 100; i++) {
+		write_all(ends[0], "question\n", 9);
+		wrong += read_all(ends[0], in, 7) != 7 || memcmp(in, "answer\n", 7) != 0;
+		sleep_us(500);
+	}
+	say("wrong %d", wrong);
+	say_call("shutdown", shutdown(ends[0], SHUT_WR));
+	say_call("end", read(ends[0], in, 1));
+	say("filter %d", join(pid));
+	close(ends[0]);
+}
+
 static void a_vfork_child_becomes_a_filter(void)
 {
 	char in[10];
@@ -469,6 +493,7 @@ static void exec_of_nothing_leaves_all_as_it_was(void)
 const struct behaviour same_fork[] = {
 	{"a_filter_that_reads_and_writes", a_filter_that_reads_and_writes},
 	{"a_filter_with_standard_streams", a_filter_with_standard_streams},
+	{"a_filter_that_starts_before_the_move", a_filter_that_starts_before_the_move},
 	{"a_program_that_executes_itself_goes_on", a_program_that_executes_itself_goes_on},
 	{"a_vfork_child_becomes_a_filter", a_vfork_child_becomes_a_filter},
 	{"a_started_program_has_the_limits", a_started_program_has_the_limits},

@@ -1,0 +1,107 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Servers that start a program or a process for each connection, as inetd does: what they serve comes
+# whole, and the connection moves although another program than the one that accepted it drives it.
+#
+# time limit: 180
+. "$(dirname "$0")/lib.sh"
+
+daemon_start
+
+git_clones_from_its_daemon() {
+	local port before server
+	command -v git >/dev/null || {
+		skip git_clones_from_its_daemon "no git"
+		return
+	}
+	port=$(free_port)
+	export GIT_CONFIG_NOSYSTEM=1 HOME=$scratch
+	git init -q "$scratch/origin"
+	head -c 20000000 /dev/urandom >"$scratch/origin/big"
+	for number in $(seq 200); do
+		head -c 1000 /dev/urandom >"$scratch/origin/small.$number"
+	done
+	git -C "$scratch/origin" add .
+	git -C "$scratch/origin" -c user.name=a -c user.email=a@b commit -qm all
+	start git-daemon smcu_run git daemon --reuseaddr --listen=127.0.0.1 --port="$port" \
+		--base-path="$scratch" --export-all
+	server=$pid
+	wait_port "$port"
+	before=$(statistic moved)
+	check git_clones timeout 60 "$SMCU" run git clone -q "git://127.0.0.1:$port/origin" "$scratch/clone"
+	check git_clone_is_whole git -C "$scratch/clone" fsck --full --no-progress
+	check git_clone_is_the_same diff -rq --exclude=.git "$scratch/origin" "$scratch/clone"
+	really_moved git_connections_really_moved 2 "$before"
+	stop "$server"
+}
+
+# Lines to a program on standard input and output, which reads and writes them with stdio.
+a_filter_for_each_connection() {
+	local port before server
+	port=$(free_port)
+	start socat smcu_run socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" \
+		"EXEC:sed -u s/question/answer/,nofork"
+	server=$pid
+	wait_port "$port"
+	before=$(statistic moved)
+	for number in 1 2 3; do
+		verdict "filter_answers_client_$number" \
+			"$(timeout 60 "$SMCU" run python3 - "$port" <<-'END'
+				import socket, sys
+				talk = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+				lines = talk.makefile("rwb", buffering=0)
+				wrong = 0
+				for number in range(2000):
+				    lines.write(b"question %d\n" % number)
+				    wrong += lines.readline() != b"answer %d\n" % number
+				talk.shutdown(socket.SHUT_WR)
+				print(wrong, lines.readline())
+			END
+			)" "0 b''"
+	done
+	really_moved filter_connections_really_moved 6 "$before"
+	stop "$server"
+}
+
+a_process_for_each_connection() {
+	local port before server
+	port=$(free_port)
+	cat >"$scratch/server.pl" <<-'END'
+		use IO::Socket::INET;
+		$SIG{CHLD} = 'IGNORE';
+		my $listener = IO::Socket::INET->new(Listen => 50, LocalAddr => '127.0.0.1',
+			LocalPort => $ARGV[0], ReuseAddr => 1) or die;
+		while (1) {
+			my $client = $listener->accept or next;
+			if (fork == 0) {
+				while (my $line = <$client>) { print $client "echo $line"; $client->flush; }
+				exit 0;
+			}
+			close $client;
+		}
+	END
+	start perl smcu_run perl "$scratch/server.pl" "$port"
+	server=$pid
+	wait_port "$port"
+	before=$(statistic moved)
+	verdict perl_forks_and_echoes "$(timeout 60 "$SMCU" run perl -e '
+		use IO::Socket::INET;
+		my $wrong = 0;
+		for my $k (1 .. 20) {
+			my $c = IO::Socket::INET->new(PeerAddr => "127.0.0.1", PeerPort => $ARGV[0]) or die;
+			for my $i (1 .. 200) {
+				print $c "line $k $i\n";
+				$c->flush;
+				$wrong++ if <$c> ne "echo line $k $i\n";
+			}
+			close $c;
+		}
+		print "wrong $wrong";' "$port")" "wrong 0"
+	really_moved perl_connections_really_moved 20 "$before"
+	stop "$server"
+}
+
+git_clones_from_its_daemon
+a_filter_for_each_connection
+a_process_for_each_connection
+finish
