@@ -299,24 +299,31 @@ static void send_fin(struct connection *connection, int fd)
 		(void)libc.shutdown(fd, SHUT_WR);
 }
 
+/* One of several descriptors goes: another serves for calls that need the socket itself. */
+static void close_one_of_several(struct connection *connection, int fd)
+{
+	int other = -1;
+
+	for (int i = 0; other < 0 && i < fd_table_size && i < 65536; i++)
+		if (fd_connection(i) == connection)
+			other = i;
+	if (atomic_load(&connection->fd) == fd)
+		atomic_store(&connection->fd, other);
+	epoll_orphan(connection, fd);
+}
+
 void connection_close(struct connection *connection, int fd)
 {
 	uintptr_t slot = (uintptr_t)connection;
-	int other = -1;
 
 	if (!atomic_compare_exchange_strong(&fd_table[fd], &slot, 0))
 		return;
-	epoll_forget(connection, fd);
-	if (atomic_load(&connection->fd) == fd)
-		atomic_store(&connection->fd, -1);
 	if (atomic_fetch_sub(&connection->descriptors, 1) > 1) {
-		/* Another descriptor stays: find it for calls that need the socket itself. */
-		for (int i = 0; other < 0 && i < fd_table_size && i < 65536; i++)
-			if (fd_connection(i) == connection)
-				other = i;
-		atomic_store(&connection->fd, other);
+		close_one_of_several(connection, fd);
 		return;
 	}
+	epoll_forget(connection, -1);
+	atomic_store(&connection->fd, -1);
 	if (is_attached(connection))
 		say_good_bye(connection, fd);
 	else if (connection_phase(connection) == PHASE_OFFERED)

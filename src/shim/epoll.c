@@ -134,20 +134,75 @@ static int inner_add(struct watch *watch, int fd, enum watch_source source, uint
 	return libc.epoll_ctl(watch->poller->inner, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
+static struct watch *leader_of(const struct watch *watch)
+{
+	struct watch *other = watch->connection->watches;
+
+	while (other && (other->poller != watch->poller || !other->leads))
+		other = other->next_of_connection;
+	return other;
+}
+
+static int bells_add(struct watch *watch)
+{
+	struct watch *leader = leader_of(watch);
+	int error;
+
+	if (leader) {
+		watch->sibling = leader->sibling;
+		leader->sibling = watch;
+		return 0;
+	}
+	watch->leads = true;
+	error = inner_add(watch, watch->connection->data_bell, SOURCE_DATA, EPOLLIN);
+	return error ? error
+		     : inner_add(watch, watch->connection->space_bell, SOURCE_SPACE, EPOLLIN);
+}
+
 /* Let the inner epoll watch a connection; the watch is hot from now on. */
 static int watch_enter(struct watch *watch)
 {
-	struct connection *connection = watch->connection;
 	int error = inner_add(watch, watch->fd, SOURCE_TCP, TCP_EVENTS);
 
 	if (!error)
-		error = inner_add(watch, connection->data_bell, SOURCE_DATA, EPOLLIN);
-	if (!error)
-		error = inner_add(watch, connection->space_bell, SOURCE_SPACE, EPOLLIN);
+		error = bells_add(watch);
 	watch->native = false;
 	watch->fresh = true;
 	watch_heat(watch);
 	return error;
+}
+
+static void bell_pass_on(const struct watch *to, int fd, enum watch_source source)
+{
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+
+	event.data.u64 = (uintptr_t)to | source;
+	(void)libc.epoll_ctl(to->poller->inner, EPOLL_CTL_MOD, fd, &event);
+}
+
+/* Out of the family: who led leaves the bells to the next. */
+static void bells_remove(struct watch *watch)
+{
+	struct connection *connection = watch->connection;
+	struct watch *leader = leader_of(watch), *next = watch->sibling;
+
+	watch->sibling = NULL;
+	if (!watch->leads) {
+		while (leader && leader->sibling != watch)
+			leader = leader->sibling;
+		if (leader)
+			leader->sibling = next;
+		return;
+	}
+	watch->leads = false;
+	if (next) {
+		next->leads = true;
+		bell_pass_on(next, connection->data_bell, SOURCE_DATA);
+		bell_pass_on(next, connection->space_bell, SOURCE_SPACE);
+		return;
+	}
+	(void)libc.epoll_ctl(watch->poller->inner, EPOLL_CTL_DEL, connection->data_bell, NULL);
+	(void)libc.epoll_ctl(watch->poller->inner, EPOLL_CTL_DEL, connection->space_bell, NULL);
 }
 
 static void watch_leave(struct watch *watch)
@@ -162,9 +217,10 @@ static void watch_leave(struct watch *watch)
 		(void)libc.epoll_ctl(watch->poller->epoll, EPOLL_CTL_DEL, watch->fd, NULL);
 	if (watch->native || inner < 0)
 		return;
-	(void)libc.epoll_ctl(inner, EPOLL_CTL_DEL, watch->fd, NULL);
-	(void)libc.epoll_ctl(inner, EPOLL_CTL_DEL, watch->connection->data_bell, NULL);
-	(void)libc.epoll_ctl(inner, EPOLL_CTL_DEL, watch->connection->space_bell, NULL);
+	/* An orphan's number may be another's by now; its registration ends with the socket. */
+	if (!watch->orphan)
+		(void)libc.epoll_ctl(inner, EPOLL_CTL_DEL, watch->fd, NULL);
+	bells_remove(watch);
 }
 
 static struct watch *watch_find(struct connection *connection, const struct poller *poller, int fd)
@@ -251,7 +307,7 @@ static void kick(struct watch *watch)
 {
 	struct epoll_event event = {.events = TCP_EVENTS};
 
-	if (atomic_load(&watch->poller->sleepers) == 0)
+	if (atomic_load(&watch->poller->sleepers) == 0 || watch->orphan)
 		return;
 	event.data.u64 = (uintptr_t)watch | SOURCE_TCP;
 	(void)libc.epoll_ctl(watch->poller->inner, EPOLL_CTL_MOD, watch->fd, &event);
@@ -448,6 +504,30 @@ void epoll_forget(struct connection *connection, int fd)
 			watch_end(watch);
 	}
 	lock_drop(&links);
+}
+
+void epoll_orphan(struct connection *connection, int fd)
+{
+	bool any_native = false;
+	struct watch *watch, *next;
+
+	if (!connection->watches || lock_take(&links, thread_id()) < 0)
+		return;
+	for (watch = connection->watches; watch; watch = next) {
+		next = watch->next_of_connection;
+		if (watch->fd != fd)
+			continue;
+		if (watch->parked) {
+			watch_end(watch);
+			continue;
+		}
+		watch->orphan = true;
+		any_native |= watch->native;
+	}
+	lock_drop(&links);
+	/* The kernel's registration could not be taken over without its number. */
+	if (any_native)
+		connection_pin(connection, REASON_OPTION);
 }
 
 void epoll_closed(struct poller *poller, int fd)

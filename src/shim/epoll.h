@@ -8,7 +8,8 @@
  * such registration.  Until its connection is attached, a watch only remembers events and data:
  * the registration itself is in the kernel, in the program's epoll (@native).  When the connection
  * is attached, the registration moves to the poller's own *inner* epoll, edge-triggered, with three
- * descriptors: the TCP socket, the data bell and the space bell.  The inner epoll is registered in
+ * descriptors: the TCP socket, the data bell and the space bell.  (Of two watches of one connection, for
+ * two of its descriptors, one *leads*: the bells are registered for it, and wake the other.)  The inner epoll is registered in
  * the program's epoll, edge-triggered, with the poller's address as data, so that every wait in the
  * kernel wakes for it.
  *
@@ -46,6 +47,9 @@
  * @disabled: a one-shot that has fired
  * @parked: the program removed it; it stays in the inner epoll, since some programs add a socket
  *	again at each request
+ * @orphan: @fd was closed, another descriptor of the connection was not: it goes on under that number
+ * @leads: the bells are registered for it
+ * @sibling: of one that leads: the next of the same connection in the same poller
  * @hot: stands in the hot list
  * @fresh: ADD or MOD since the last report: whatever is ready is an edge
  * @takeover: its number among the poller's takeovers; 0 if the kernel never had it
@@ -63,6 +67,9 @@ struct watch {
 	bool native;
 	bool disabled;
 	bool parked;
+	bool orphan;
+	bool leads;
+	struct watch *sibling;
 	bool hot;
 	bool fresh;
 	uint8_t idle;
@@ -135,6 +142,9 @@ void epoll_moved(struct connection *connection);
 
 /* epoll_forget - @fd is about to be closed: its registrations end; -1: all of them */
 void epoll_forget(struct connection *connection, int fd);
+
+/* epoll_orphan - @fd is about to be closed, while another descriptor of the connection stays */
+void epoll_orphan(struct connection *connection, int fd);
 
 /* epoll_closed - the program closes descriptor @fd of its epoll; epoll_dup - it has one more */
 void epoll_closed(struct poller *poller, int fd);

@@ -54,7 +54,8 @@ static uint32_t watch_bits(const struct watch *watch, uint32_t *all, uint64_t *p
 	*all = 0;
 	if (watch->disabled)
 		return 0;
-	*all = (uint32_t)(uint16_t)readiness(watch->connection, watch->fd, false);
+	*all = (uint32_t)(uint16_t)readiness(watch->connection,
+					    watch->orphan ? watch->connection->fd : watch->fd, false);
 	if (watch->events & EPOLLET)
 		return edge_bits(watch, *all, *produced);
 	return *all & (watch->events | ALWAYS_BITS);
@@ -183,8 +184,9 @@ static void note_inner(const struct epoll_event *event)
 			atomic_fetch_or(&connection->ended, ENDED_LOOK);
 		break;
 	}
-	if (!watch->parked)
-		watch_heat(watch);
+	for (; watch; watch = watch->sibling)
+		if (watch->connection && !watch->parked)
+			watch_heat(watch);
 }
 
 /* The inner epoll has something: heat those watches. */

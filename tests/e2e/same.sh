@@ -12,8 +12,7 @@ stays_tcp=" a_filter_that_starts_before_the_move a_started_program_has_the_limit
 
 # Differences that are known and told in docs/architecture.md ("Known differences from TCP").  They run
 # all the same: one that has become the same fails here, to be taken off the list.
-known=" an_epoll_can_be_polled a_duplicate_keeps_the_registration \
-both_duplicates_can_be_registered "
+known=" an_epoll_can_be_polled "
 
 same_compare() {
 	local name=$1 before now limit=60
