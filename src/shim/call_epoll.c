@@ -17,8 +17,12 @@ EXPORT int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event
 
 	libc_ready();
 	connection = connection_get(fd);
-	if (!connection)
-		return libc.epoll_ctl(epoll, operation, fd, event);
+	if (!connection) {
+		result = libc.epoll_ctl(epoll, operation, fd, event);
+		if (result == 0 && operation == EPOLL_CTL_ADD)
+			epoll_note_nested(fd);
+		return result;
+	}
 	result = epoll_control(epoll, operation, fd, connection, event);
 	connection_put(connection);
 	return (int)to_errno(result);

@@ -15,6 +15,7 @@
 #include "shim/bell.h"
 #include "shim/call_poll.h"
 #include "shim/clock.h"
+#include "shim/epoll.h"
 #include "shim/fd_table.h"
 #include "shim/libc.h"
 #include "shim/readiness.h"
@@ -259,6 +260,7 @@ static int poll_translated(struct polling *polling, uint64_t deadline, const sig
 		uint64_t start;
 		int n;
 
+		epoll_settle_nested(NULL);
 		ready += look_at_kernel(polling);
 		if (ready || deadline == 0)
 			return ready;
@@ -328,6 +330,15 @@ static bool any_is_ours(const struct pollfd *fds, nfds_t count)
 	return false;
 }
 
+/* An epoll in the set is to answer for its rings. */
+static void note_nested(const struct pollfd *fds, nfds_t count)
+{
+	for (nfds_t i = 0; i < count; i++)
+		if (fd_poller(fds[i].fd))
+			epoll_note_nested(fds[i].fd);
+	epoll_settle_nested(NULL);
+}
+
 /* The set is the program's, which may have given any address, and change it meanwhile. */
 static int poll_copied(struct pollfd *fds, struct polling *polling, const struct timespec *timeout,
 		       const sigset_t *mask, bool *ours)
@@ -337,6 +348,7 @@ static int poll_copied(struct pollfd *fds, struct polling *polling, const struct
 	*ours = true;
 	if (!user_copy(polling->fds, fds, polling->count * sizeof(*fds)))
 		return -EFAULT;
+	note_nested(polling->fds, polling->count);
 	*ours = any_is_ours(polling->fds, polling->count);
 	if (!*ours)
 		return 0;

@@ -61,7 +61,7 @@ static struct poller *poller_new(int epoll)
 	memset(poller, 0, sizeof(*poller));
 	poller->epoll = epoll;
 	poller->descriptors = 1;
-	poller->inner = -1;
+	poller->inner = poller->flag = -1;
 	if (!fd_table_set(epoll, (uintptr_t)poller | FD_TAG_POLLER)) {
 		poller->next_free = pollers_free;
 		pollers_free = poller;
@@ -539,11 +539,36 @@ void epoll_closed(struct poller *poller, int fd)
 		while (poller->watches)
 			watch_end(poller->watches);
 		fd_unhide(poller->inner);
-		poller->inner = -1;
+		if (poller->flag >= 0)
+			atomic_fetch_sub(&epoll_nested, 1);
+		fd_unhide(poller->flag);
+		poller->inner = poller->flag = -1;
 		poller->next_free = pollers_free;
 		pollers_free = poller;
 	}
 	lock_drop(&links);
+}
+
+struct poller *epoll_poller_of(int epoll)
+{
+	struct poller *poller;
+
+	if (lock_take(&links, thread_id()) < 0)
+		return NULL;
+	poller = fd_poller(epoll);
+	if (!poller)
+		poller = poller_new(epoll);
+	lock_drop(&links);
+	return poller;
+}
+
+void epoll_settle_nested(const struct poller *self)
+{
+	if (atomic_load_explicit(&epoll_nested, memory_order_relaxed) == 0)
+		return;
+	for (uint32_t i = 0; i < pollers_used; i++)
+		if (&pollers[i] != self)
+			epoll_settle(&pollers[i]);
 }
 
 void epoll_dup(struct poller *poller, int fd)

@@ -89,6 +89,8 @@ struct watch {
  * @epoll: the program's descriptor
  * @descriptors: how many descriptors lead here
  * @inner: the inner epoll (hidden), -1 until a watched connection is attached
+ * @flag: where somebody waits for this epoll itself (epoll_nest.c): a hidden eventfd in it; else -1
+ * @flagged: it is raised
  * @sleepers: threads asleep in the kernel for it
  * @watches: all of them
  * @hot: list head
@@ -105,6 +107,8 @@ struct poller {
 	int epoll;
 	int descriptors;
 	_Atomic int inner;
+	int flag;
+	bool flagged;
 	_Atomic uint32_t sleepers;
 	struct watch *watches;
 	struct watch *hot;
@@ -149,6 +153,23 @@ void epoll_orphan(struct connection *connection, int fd);
 /* epoll_closed - the program closes descriptor @fd of its epoll; epoll_dup - it has one more */
 void epoll_closed(struct poller *poller, int fd);
 void epoll_dup(struct poller *poller, int fd);
+
+/* epoll_note_nested - @fd is polled, or registered in an epoll: if it is an epoll, it gets a flag */
+void epoll_note_nested(int fd);
+
+/* How many have a flag; epoll_settle_nested - before a wait for any of them but @self */
+extern _Atomic uint32_t epoll_nested;
+void epoll_settle_nested(const struct poller *self);
+
+/* epoll_settle - one of them; epoll_flag - with its lock held: raise or lower its flag */
+void epoll_settle(struct poller *poller);
+void epoll_flag(struct poller *poller, bool up);
+
+/* epoll_arm_hot - with the lock held: take what the inner epoll has, arm all; is one ready? */
+bool epoll_arm_hot(struct poller *poller);
+
+/* epoll_poller_of - the poller beside an epoll, made if there is none; NULL: no memory */
+struct poller *epoll_poller_of(int epoll);
 
 /* For epoll_wait.c, with the poller's lock held: the hot list. */
 void watch_heat(struct watch *watch);

@@ -288,21 +288,34 @@ static int spin(struct poller *poller, struct epoll_event *events, int most)
 	return -1;
 }
 
-/* Arm every hot watch; false when one of them has something after all. */
-static bool arm_all(struct poller *poller)
+static void arm_each(struct poller *poller)
 {
 	struct watch *watch, *next;
-	bool idle;
 
-	if (lock_take(&poller->lock, thread_id()) < 0)
-		return true;
 	for (watch = poller->hot; watch; watch = next) {
 		next = watch->next;
 		watch_arm(watch);
 	}
+}
+
+/* Arm every hot watch; false when one of them has something after all. */
+static bool arm_all(struct poller *poller)
+{
+	bool idle;
+
+	if (lock_take(&poller->lock, thread_id()) < 0)
+		return true;
+	arm_each(poller);
 	idle = poller->hot == NULL;
 	lock_drop(&poller->lock);
 	return idle;
+}
+
+bool epoll_arm_hot(struct poller *poller)
+{
+	look_inside(poller);
+	arm_each(poller);
+	return poller->hot != NULL;
 }
 
 static bool no_pwait2;
@@ -406,6 +419,11 @@ int epoll_wait_for(struct poller *poller, int epoll, struct epoll_event *events,
 	else if (timeout)
 		deadline = 0;
 	while (!last) {
+		epoll_settle_nested(poller);
+		if (poller && poller->flagged && lock_take(&poller->lock, thread_id()) == 0) {
+			epoll_flag(poller, false); /* we look ourselves */
+			lock_drop(&poller->lock);
+		}
 		if (poller && poller->inner >= 0 && poller->hot && most > 0) {
 			n = harvest_rings(poller, events, most);
 			if (n > 0)

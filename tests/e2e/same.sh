@@ -8,34 +8,16 @@
 . "$(dirname "$0")/lib.sh"
 
 # Connections that stay TCP, by rule: nothing to prove there but that they work.
-stays_tcp=" a_filter_that_starts_before_the_move a_started_program_has_the_limits connected_to_itself standard_streams_on_a_socket a_fork_before_the_move "
-
-# Differences that are known and told in docs/architecture.md ("Known differences from TCP").  They run
-# all the same: one that has become the same fails here, to be taken off the list.
-known=" an_epoll_can_be_polled "
+stays_tcp=" a_filter_that_starts_before_the_move a_started_program_has_the_limits connected_to_itself \
+standard_streams_on_a_socket a_fork_before_the_move "
 
 same_compare() {
-	local name=$1 before now limit=60
-	case $known in
-	*" $name "*) limit=5 ;;
-	esac
-	if [ "$limit" = 5 ] && [ "${SMCU_VARIANT:-release}" != release ]; then
-		skip "same_$name" "differs from TCP, see docs/architecture.md"
-		return # some end in a fault, which a sanitizer would report
-	fi
+	local name=$1 before now
 	timeout 60 "$programs/same" "$name" >"$scratch/$name.tcp" 2>&1
 	echo "status $?" >>"$scratch/$name.tcp"
 	before=$(statistic moved)
-	{ SMCU_MOVE_AFTER=$2 timeout "$limit" "$SMCU" run "$programs/same" "$name" >"$scratch/$name.smcu" 2>&1; } 2>/dev/null
+	{ SMCU_MOVE_AFTER=$2 timeout 60 "$SMCU" run "$programs/same" "$name" >"$scratch/$name.smcu" 2>&1; } 2>/dev/null
 	echo "status $?" >>"$scratch/$name.smcu"
-	if [ "$limit" = 5 ] && [ "$2" = 0 ]; then
-		if cmp -s "$scratch/$name.tcp" "$scratch/$name.smcu"; then
-			not_ok "same_$name" "is on the list of known differences, and does not differ"
-		else
-			skip "same_$name" "differs from TCP, see docs/architecture.md"
-		fi
-		return
-	fi
 	if ! cmp -s "$scratch/$name.tcp" "$scratch/$name.smcu"; then
 		not_ok "same_$name" "(- TCP, + smcu with SMCU_MOVE_AFTER=$2)"
 		diff -u "$scratch/$name.tcp" "$scratch/$name.smcu" | sed 1,2d | head -n 30
