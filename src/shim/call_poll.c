@@ -370,8 +370,9 @@ int poll_all(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
 	int n;
 
 	*ours = false;
-	if (connection_none() || count > (nfds_t)FD_TABLE_MAX)
-		return 0;
+	if (connection_none() || count > (nfds_t)FD_TABLE_MAX ||
+	    (settings.sandboxed && !connection_any_attached()))
+		return 0; /* in a sandbox poll() may be allowed where ppoll() is not */
 	if (count > ON_STACK) {
 		many = malloc(count * (sizeof(*few) + (1 + PER_FD) * sizeof(*few_own)));
 		if (!many) {

@@ -90,6 +90,7 @@
 	X(int, posix_spawnp,                                                                       \
 	  (pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *,   \
 	   char *const *, char *const *))                                                          \
+	X(int, prctl, (int, ...))                                                                  \
 	X(void, _exit, (int))                                                                      \
 	X(long, syscall, (long, ...))
 

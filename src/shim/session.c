@@ -176,7 +176,7 @@ void session_withdraw(uint64_t id)
 
 	bool mine = lock_take(&lock, thread_id()) < 0; /* a close while we collect answers */
 
-	if (session >= 0) {
+	if (session >= 0 && !settings.sandboxed) {
 		message_init(&withdraw, MESSAGE_WITHDRAW);
 		withdraw.withdraw.id = id;
 		(void)send_message(&withdraw, -1);
@@ -188,14 +188,14 @@ void session_withdraw(uint64_t id)
 
 bool session_is_away(void)
 {
-	return session < 0 && now_seconds() < not_before;
+	return settings.sandboxed || (session < 0 && now_seconds() < not_before);
 }
 
 bool session_has_mail(void)
 {
 	const struct side_header *header = side_header();
 
-	return header && atomic_load_explicit(&header->inbox, memory_order_relaxed) !=
+	return header && !settings.sandboxed && atomic_load_explicit(&header->inbox, memory_order_relaxed) !=
 				 atomic_load_explicit(&collected, memory_order_relaxed);
 }
 

@@ -20,6 +20,7 @@
  * @require: reset a connection that should have moved and has not
  * @verbose: say on standard error what moves and what does not
  * @off: do nothing at all
+ * @sandboxed: the program has a filter of system calls: no session any more, what has not moved stays
  * @fixed_move_after, @fixed_wait_yields: the environment has spoken
  */
 struct settings {
@@ -28,6 +29,7 @@ struct settings {
 	bool require;
 	bool verbose;
 	bool off;
+	bool sandboxed;
 	bool fixed_move_after;
 	bool fixed_wait_yields;
 };

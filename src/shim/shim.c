@@ -3,8 +3,10 @@
  * The preload library's start, fork, and what it keeps programs from doing
  */
 #include <errno.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -73,13 +75,31 @@ EXPORT void _Exit(int status)
 	_exit(status);
 }
 
+/* A program that filters its own system calls may be killed for those of a session with the daemon. */
+EXPORT int prctl(int option, ...)
+{
+	unsigned long a[4];
+	va_list arguments;
+	int result;
+
+	libc_ready();
+	va_start(arguments, option);
+	for (int i = 0; i < 4; i++)
+		a[i] = va_arg(arguments, unsigned long);
+	va_end(arguments);
+	result = libc.prctl(option, a[0], a[1], a[2], a[3]);
+	if (option == PR_SET_SECCOMP && result == 0)
+		settings.sandboxed = true;
+	return result;
+}
+
 /*
- * A library that registers sockets with epoll through io_uring would do so unseen: it is told that
- * there is no io_uring, and uses epoll_ctl(2).
+ * The same by its number.  And a library that registers sockets with epoll through io_uring would do so
+ * unseen: it is told that there is no io_uring, and uses epoll_ctl(2).
  */
 EXPORT long syscall(long number, ...)
 {
-	long a[6];
+	long a[6], result;
 	va_list arguments;
 
 	libc_ready();
@@ -93,5 +113,9 @@ EXPORT long syscall(long number, ...)
 		return -1;
 	}
 #endif
-	return libc.syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	result = libc.syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	if (number == SYS_seccomp && result >= 0 && a[0] != SECCOMP_GET_ACTION_AVAIL &&
+	    a[0] != SECCOMP_GET_NOTIF_SIZES)
+		settings.sandboxed = true;
+	return result;
 }

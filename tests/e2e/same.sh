@@ -8,8 +8,8 @@
 . "$(dirname "$0")/lib.sh"
 
 # Connections that stay TCP, by rule: nothing to prove there but that they work.
-stays_tcp=" a_filter_that_starts_before_the_move a_started_program_has_the_limits connected_to_itself \
-standard_streams_on_a_socket a_fork_before_the_move "
+stays_tcp=" a_sandboxed_program_goes_on a_filter_that_starts_before_the_move a_started_program_has_the_limits \
+connected_to_itself standard_streams_on_a_socket a_fork_before_the_move "
 
 same_compare() {
 	local name=$1 before now

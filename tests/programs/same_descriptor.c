@@ -2,12 +2,17 @@
 /* dup, dup2, dup3, fcntl, close_range, descriptor passing, numbers used again */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -240,6 +245,61 @@ static void a_moved_socket_passed_to_another_process(void)
 	close(ends[1]);
 }
 
+/* Any of these ends the process, as in the sandbox of sshd. */
+static void enter_sandbox(void)
+{
+	static const unsigned int deadly[] = {SYS_sendto, SYS_sendmsg, SYS_recvfrom, SYS_recvmsg,
+					      SYS_connect, SYS_sched_yield, SYS_ppoll,
+					      SYS_epoll_wait, SYS_epoll_pwait, SYS_epoll_ctl};
+	enum { COUNT = sizeof(deadly) / sizeof(deadly[0]) };
+	struct sock_filter filter[2 * COUNT + 2];
+	struct sock_fprog program = {.len = 2 * COUNT + 2, .filter = filter};
+	unsigned int i;
+
+	filter[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+						 offsetof(struct seccomp_data, nr));
+	for (i = 0; i < COUNT; i++) {
+		filter[1 + 2 * i] =
+			(struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, deadly[i], 0, 1);
+		filter[2 + 2 * i] =
+			(struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+	}
+	filter[2 * COUNT + 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+		die("seccomp");
+}
+
+static void a_sandboxed_program_goes_on(void)
+{
+	struct pollfd wanted;
+	uint16_t port = 0;
+	int listener = listen_local(&port), fd, i, status;
+	char word[4];
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		fd = connect_local(port, 0);
+		enter_sandbox();
+		wanted = (struct pollfd){fd, POLLIN, 0};
+		for (i = 0; i < 100; i++) {
+			if (write(fd, "word", 4) != 4 || poll(&wanted, 1, 5000) != 1 ||
+			    read(fd, word, 4) != 4)
+				_exit(1);
+		}
+		_exit(0);
+	}
+	fd = accept(listener, NULL, NULL);
+	for (i = 0; i < 100 && read_all(fd, word, 4) == 4; i++)
+		write_all(fd, word, 4);
+	say("exchanges %d", i);
+	say_call("end", read(fd, word, 4));
+	waitpid(pid, &status, 0);
+	say("status %d", status);
+	close(fd);
+	close(listener);
+}
+
 static void descriptors_run_out(void)
 {
 	struct rlimit before, low;
@@ -274,5 +334,6 @@ const struct behaviour same_descriptor[] = {
 	{"a_moved_socket_passed_to_oneself", a_moved_socket_passed_to_oneself},
 	{"a_moved_socket_passed_to_another_process", a_moved_socket_passed_to_another_process},
 	{"descriptors_run_out", descriptors_run_out},
+	{"a_sandboxed_program_goes_on", a_sandboxed_program_goes_on},
 	{NULL, NULL},
 };
