@@ -70,7 +70,8 @@ static bool is_of(const struct recovery *recovery, const siginfo_t *fault)
 #endif
 }
 
-void user_copy_recover(const siginfo_t *fault)
+/* A sanitizer takes a lock before each longjmp(), which the interrupted code may hold. */
+__attribute__((no_sanitize_address)) void user_copy_recover(const siginfo_t *fault)
 {
 	struct recovery *recovery = current;
 
