@@ -96,7 +96,8 @@ start() {
 	smcu_run) set -- "$SMCU" run "${@:2}" ;;
 	preloaded) set -- env LD_PRELOAD="$preload" "${@:2}" ;;
 	esac
-	"$@" >"$scratch/$name.log" 2>&1 </dev/null &
+	: >"$scratch/$name.log" # now: who looks at it next is not to find a former one's
+	"$@" >>"$scratch/$name.log" 2>&1 </dev/null &
 	pid=$!
 	started+=("$pid")
 }
