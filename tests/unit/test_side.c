@@ -222,10 +222,12 @@ static int in_child(struct side_record *inherited, uint64_t gone)
 		return 2;
 	if (record == inherited || side_header()->used != 1)
 		return 3;
-	side_free(inherited); /* its last holder is here, its segment is not ours */
-	side_free(record);
-	if (side_header()->totals.connections != 1 || parents->totals.connections != gone)
+	if (side_of(inherited) < 0 || side_of(record) < 0 || side_of(inherited) == side_of(record))
 		return 4;
+	side_free(inherited); /* its last holder is here, it counts where it lies */
+	side_free(record);
+	if (side_header()->totals.connections != 1 || parents->totals.connections != gone + 1)
+		return 5;
 	return 0;
 }
 
@@ -245,7 +247,31 @@ static void a_child_has_a_segment_of_its_own(void **state)
 	assert_int_equal(status, 0);
 	assert_int_equal(record->send.tcp_bytes, 77);
 	assert_int_equal(record->state, SIDE_FREE);
-	assert_int_equal(side_header()->totals.connections, gone);
+	assert_int_equal(side_header()->totals.connections, gone + 1);
+}
+
+/* A program that was started with a connection finds its record, and goes on with that segment. */
+static void a_record_is_taken_up_by_its_number(void **state)
+{
+	struct side_record *record = side_new(), *found;
+	const uint32_t index = side_index(record);
+	const int fd = dup(side_of(record));
+
+	(void)state;
+	record->cookie = 4711;
+	side_after_fork(); /* as if this were another program */
+	found = side_take_up(fd, index);
+	assert_non_null(found);
+	assert_ptr_not_equal(found, record);
+	assert_int_equal(found->cookie, 4711);
+	assert_int_equal(side_descriptor(), fd);
+	assert_ptr_equal(side_take_up(fd, index), found);
+	assert_int_equal(side_index(found), index);
+	assert_int_equal(side_of(found), fd);
+	assert_true(side_new() != found);
+	assert_null(side_take_up(STDIN_FILENO, 0));
+	side_free(found);
+	assert_int_equal(record->state, SIDE_FREE);
 }
 
 int main(void)
@@ -257,6 +283,7 @@ int main(void)
 		cmocka_unit_test(there_are_as_many_as_promised),
 		cmocka_unit_test(threads_get_different_records),
 		cmocka_unit_test(a_child_has_a_segment_of_its_own),
+		cmocka_unit_test(a_record_is_taken_up_by_its_number),
 	};
 
 	return cmocka_run_group_tests(tests, start, NULL);
