@@ -10,6 +10,7 @@
 #include "shim/epoll.h"
 #include "shim/fd_table.h"
 #include "shim/libc.h"
+#include "shim/memory.h"
 #include "shim/move.h"
 #include "shim/session.h"
 #include "shim/settings.h"
@@ -30,12 +31,8 @@ static struct connection *pool_take(void)
 
 	if (lock_take(&pool_lock, thread_id()) < 0)
 		return NULL; /* a signal handler interrupted the pool: do without */
-	if (!pool) {
-		void *memory = mmap(NULL, POOL_MAX * sizeof(*pool), PROT_READ | PROT_WRITE,
-				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-		pool = memory == MAP_FAILED ? NULL : memory;
-	}
+	if (!pool)
+		pool = memory_reserve(POOL_MAX * sizeof(*pool));
 	if (pool_free) {
 		connection = pool_free;
 		pool_free = connection->next_free;

@@ -38,50 +38,7 @@
 
 #include "ring/wait.h"
 #include "shim/connection.h"
-
-/**
- * struct watch - one registration of a TCP socket
- * @connection, @fd, @poller: what is watched, as what, by whom
- * @events, @data: the program's
- * @native: registered in the program's epoll by the kernel
- * @disabled: a one-shot that has fired
- * @parked: the program removed it; it stays in the inner epoll, since some programs add a socket
- *	again at each request
- * @orphan: @fd was closed, another descriptor of the connection was not: it goes on under that number
- * @leads: the bells are registered for it
- * @sibling: of one that leads: the next of the same connection in the same poller
- * @hot: stands in the hot list
- * @fresh: ADD or MOD since the last report: whatever is ready is an edge
- * @takeover: its number among the poller's takeovers; 0 if the kernel never had it
- * @idle: times found idle since it was last ready
- * @seen_produced, @seen_full, @seen_ends: state at the last edge reported
- * @previous, @next: hot list
- * @next_of_connection, @next_of_poller: where else it is linked; the second also links free ones
- */
-struct watch {
-	struct connection *connection;
-	int fd;
-	struct poller *poller;
-	uint32_t events;
-	epoll_data_t data;
-	bool native;
-	bool disabled;
-	bool parked;
-	bool orphan;
-	bool leads;
-	struct watch *sibling;
-	bool hot;
-	bool fresh;
-	uint8_t idle;
-	uint32_t takeover;
-	uint64_t seen_produced;
-	uint32_t seen_full;
-	short seen_ends;
-	struct watch *previous;
-	struct watch *next;
-	struct watch *next_of_connection;
-	struct watch *next_of_poller;
-};
+#include "shim/watch.h"
 
 /**
  * struct poller - beside one of the program's epolls
@@ -170,13 +127,6 @@ bool epoll_arm_hot(struct poller *poller);
 
 /* epoll_poller_of - the poller beside an epoll, made if there is none; NULL: no memory */
 struct poller *epoll_poller_of(int epoll);
-
-/* For epoll_wait.c, with the poller's lock held: the hot list. */
-void watch_heat(struct watch *watch);
-void watch_cool(struct watch *watch);
-
-/* What stands in the low bits of a watch's address in the inner epoll. */
-enum watch_source { SOURCE_TCP = 0, SOURCE_DATA = 1, SOURCE_SPACE = 2, SOURCE_MASK = 3 };
 
 void epoll_before_fork(void);
 void epoll_after_fork(bool in_child);

@@ -5,10 +5,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "shim/libc.h"
+#include "shim/memory.h"
 
 _Atomic uintptr_t *fd_table;
 int fd_table_size;
@@ -99,9 +99,8 @@ void fd_table_init(void)
 	make_room_for_hidden();
 	if (fd_table_size == 0)
 		return;
-	table = mmap(NULL, (size_t)fd_table_size * sizeof(*fd_table), PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (table == MAP_FAILED) {
+	table = memory_reserve((size_t)fd_table_size * sizeof(*fd_table));
+	if (!table) {
 		fd_table_size = 0;
 		return;
 	}

@@ -28,40 +28,33 @@ uint8_t *place_at(const struct place *place, size_t *room)
 	return (uint8_t *)place->iov->iov_base + place->offset;
 }
 
-bool place_take(struct place *place, void *to, size_t n)
+/* The next @n bytes, to or from @memory of ours. */
+static bool place_copy(struct place *place, void *memory, size_t n, bool to_program)
 {
-	uint8_t *next = to;
+	uint8_t *ours = memory;
 
 	while (n > 0) {
 		size_t room;
-		const uint8_t *from = place_at(place, &room);
+		uint8_t *theirs = place_at(place, &room);
 		const size_t part = room < n ? room : n;
 
-		if (!user_copy(next, from, part))
+		if (!user_copy(to_program ? theirs : ours, to_program ? ours : theirs, part))
 			return false;
 		place_advance(place, part);
-		next += part;
+		ours += part;
 		n -= part;
 	}
 	return true;
 }
 
+bool place_take(struct place *place, void *to, size_t n)
+{
+	return place_copy(place, to, n, false);
+}
+
 bool place_put(struct place *place, const void *from, size_t n)
 {
-	const uint8_t *next = from;
-
-	while (n > 0) {
-		size_t room;
-		uint8_t *to = place_at(place, &room);
-		const size_t part = room < n ? room : n;
-
-		if (!user_copy(to, next, part))
-			return false;
-		place_advance(place, part);
-		next += part;
-		n -= part;
-	}
-	return true;
+	return place_copy(place, (void *)(uintptr_t)from, n, true);
 }
 
 int place_vectors(const struct place *place, struct iovec *some, size_t most)

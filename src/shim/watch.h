@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A watch: one registration of a TCP socket in one of the program's epolls (see epoll.h)
+ */
+#ifndef SMCU_SHIM_WATCH_H
+#define SMCU_SHIM_WATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+
+struct connection;
+struct poller;
+
+/* What stands in the low bits of a watch's address in the inner epoll. */
+enum watch_source { SOURCE_TCP = 0, SOURCE_DATA = 1, SOURCE_SPACE = 2, SOURCE_MASK = 3 };
+
+/**
+ * struct watch - one registration of a TCP socket
+ * @connection, @fd, @poller: what is watched, as what, by whom
+ * @events, @data: the program's
+ * @native: registered in the program's epoll by the kernel
+ * @disabled: a one-shot that has fired
+ * @parked: the program removed it; it stays in the inner epoll, since some programs add a socket
+ *	again at each request
+ * @orphan: @fd was closed, another descriptor of the connection was not: it goes on under that number
+ * @leads: the bells are registered for it
+ * @sibling: of one that leads: the next of the same connection in the same poller
+ * @hot: stands in the hot list
+ * @fresh: ADD or MOD since the last report: whatever is ready is an edge
+ * @takeover: its number among the poller's takeovers; 0 if the kernel never had it
+ * @idle: times found idle since it was last ready
+ * @seen_produced, @seen_full, @seen_ends: state at the last edge reported
+ * @previous, @next: hot list
+ * @next_of_connection, @next_of_poller: where else it is linked; the second also links free ones
+ */
+struct watch {
+	struct connection *connection;
+	int fd;
+	struct poller *poller;
+	uint32_t events;
+	epoll_data_t data;
+	bool native;
+	bool disabled;
+	bool parked;
+	bool orphan;
+	bool leads;
+	struct watch *sibling;
+	bool hot;
+	bool fresh;
+	uint8_t idle;
+	uint32_t takeover;
+	uint64_t seen_produced;
+	uint32_t seen_full;
+	short seen_ends;
+	struct watch *previous;
+	struct watch *next;
+	struct watch *next_of_connection;
+	struct watch *next_of_poller;
+};
+
+/* With the epoll lock (links) held: */
+
+/* watch_find - the registration of @fd of that connection there, or NULL */
+struct watch *watch_find(struct connection *connection, const struct poller *poller, int fd);
+
+/* watch_link - a new one, in the kernel so far; NULL when memory is short */
+struct watch *watch_link(struct poller *poller, struct connection *connection, int fd,
+			 const struct epoll_event *event);
+
+/* watch_end - unlink it, with its registrations in the inner epoll */
+void watch_end(struct watch *watch);
+
+/* watch_set - the program changed, or renewed, what it wants; watch_park - it wants no more */
+void watch_set(struct watch *watch, const struct epoll_event *event);
+void watch_park(struct watch *watch);
+
+/* watch_kick - a thread asleep in the kernel is to look at a changed interest */
+void watch_kick(struct watch *watch);
+
+/* With the poller's lock held too: */
+
+/**
+ * watch_enter - let the inner epoll watch the connection; the watch is hot from now on
+ *
+ * Return: 0 or -errno.
+ */
+int watch_enter(struct watch *watch);
+
+/* watch_stop_one_shot - keep the kernel from reporting it, and see whether it has */
+void watch_stop_one_shot(struct watch *watch);
+
+/* With the poller's lock alone: into the hot list, and out of it. */
+void watch_heat(struct watch *watch);
+void watch_cool(struct watch *watch);
+
+#endif
