@@ -2,6 +2,7 @@
 #include "shim/session.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #include "shim/side.h"
 
 #define RETRY_SECONDS 1
+#define YIELDS_FOR_MAIL 8U
 
 static _Atomic uint32_t lock;
 static int session = -1;
@@ -277,13 +279,26 @@ static bool collect_one(void)
 	return false;
 }
 
+/*
+ * Who holds the lock collects for all.  A moment is worth waiting for, since then this very call may
+ * find its connection attached; no more, or a crowd queues up: the next call comes here again.
+ */
+static bool take_lock_soon(void)
+{
+	for (unsigned int yields = 0; !lock_try(&lock, thread_id()); yields++) {
+		if (yields == YIELDS_FOR_MAIL)
+			return false;
+		sched_yield();
+	}
+	return true;
+}
+
 void session_collect(void)
 {
 	const int saved = errno;
 	const struct side_header *header = side_header();
 
-	/* Who holds the lock collects, or it is collected at the next call: nobody waits for mail. */
-	if (!header || !lock_try(&lock, thread_id()))
+	if (!header || !take_lock_soon())
 		return;
 	/* Note the count first: mail that comes meanwhile is collected the next time. */
 	atomic_store(&collected, atomic_load(&header->inbox));

@@ -24,7 +24,8 @@ kill_and_restart_while() {
 
 killed_at_each_step_of_a_hand_over() {
 	daemon_start
-	start load smcu_run "$programs/streams" run --seed="$seed" --keep-going --time=50 \
+	# not by smcu run, which would start a daemon of its own if it came while there is none
+	start load preloaded "$programs/streams" run --seed="$seed" --keep-going --time=50 \
 		--count="$streams" --move-after=0 --parallel=48
 	kill_and_restart_while "$pid"
 	if wait "$pid"; then

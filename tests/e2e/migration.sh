@@ -39,5 +39,6 @@ really_moved killed_writers_really_moved $((writers / 10)) "$before"
 
 before=$(statistic moved)
 exact streams_are_exact_when_all_move_at_once --count=200 --batch=200 --parallel=200 --kill=0 --move-after=0
-really_moved all_at_once_really_moved 40 "$before"
+# with all at once the daemon is late for most: from forty to two hundred ends move
+really_moved all_at_once_really_moved 10 "$before"
 finish
