@@ -7,6 +7,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 
 SETUP_CHECK = scripts/setup check || { echo '0 passed, 1 failed, 0 skipped'; exit 1; }
+SETUP_INTEROP = scripts/setup interop || echo 'The tests with guests will be skipped.'
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -24,14 +25,21 @@ demo:
 # Builds every variant and runs every test; the last line counts them.
 check:
 	@$(SETUP_CHECK)
+	@$(SETUP_INTEROP)
 	@tests/run
 
 check-long:
 	@$(SETUP_CHECK)
+	@$(SETUP_INTEROP)
 	@tests/run --long
 
+# The tests with the kernel's own SMC in guests: docs/interop.md.
+interop:
+	@$(SETUP_INTEROP)
+	@tests/run interop
+
 bench:
-	@scripts/setup demo
+	@scripts/setup bench
 	@$(MAKE) --no-print-directory all
 	@SMCU_BUILD=$(abspath $(BUILD)) bench/run
 
@@ -49,11 +57,12 @@ clean:
 help:
 	@echo 'make             build into $(BUILD)/'
 	@echo 'make demo        show what smcu does on this machine'
-	@echo 'make check       build every variant, run every test (about ten minutes)'
+	@echo 'make check       build every variant, run every test (about a quarter of an hour)'
 	@echo 'make check-long  and the long tests'
+	@echo 'make interop     test with the SMC of the kernel in QEMU guests'
 	@echo 'make bench       measure'
 	@echo 'make install     PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
 	@echo 'make format      clang-format what is tracked'
 	@echo 'make clean       remove the build directories'
 
-.PHONY: all demo check check-long bench install format clean help
+.PHONY: all demo check check-long interop bench install format clean help

@@ -15,7 +15,7 @@ HIDDEN_A_CONNECTION = 3  # descriptors of a moved one beside its socket: segment
 class Value:
     """One number of a figure.
 
-    kind "ratio": smcu divided by TCP, pair by pair; "absolute": smcu's own number.
+    kind "ratio": smcu divided by TCP, pair by pair; "added": smcu less TCP; "absolute": smcu's own number.
     better: "higher" or "lower".  must and aim: bounds; None: for information.
     """
     key: str
@@ -45,7 +45,8 @@ class Figure:
     """A measurement that is run in pairs.
 
     run(lab, side): returns the numbers.  moved: ends that must move when under smcu; 0: none may;
-    None: any number.  most_pairs: for what takes long and is no ratio.
+    None: any number.  most_pairs: for what takes long and is no ratio.  mtu: of the wire between two
+    hosts (hosts.py); None: all is on one host.
     """
     name: str
     title: str
@@ -54,6 +55,7 @@ class Figure:
     moved: int = None
     most_pairs: int = None
     note: str = ""
+    mtu: int = None
 
 
 def own(workload, expected=0, server=(), server_side=None):
@@ -214,9 +216,63 @@ def plain_figures(seconds, quick):
     ]
 
 
+def other_figures(seconds, quick):
+    """What smcu costs where it has nothing to do."""
+    idle = 1 if quick else 3
+    def added(key, label, unit, must, scale=1.0):
+        return Value(key, label, unit, "lower", must, kind="added", scale=scale)
+    def percent(key, label):
+        return Value(key, label, "%", "lower", 0.1, 0.02, kind="absolute")
+    def alone(workload, expected=0):
+        return lambda lab, side: workloads.alone(lab, side, workload.split(), expected)
+    return [
+        Figure("calls", "calls on descriptors that are no sockets", alone(f"calls --seconds {seconds}", 2),
+               [value for name, what in (("read", "read of a pipe"), ("write", "write to a pipe"),
+                                         ("poll", "poll of an eventfd"))
+                for value in (Value(f"{name}_ns", what, "ns", "lower"),
+                              added(f"{name}_ns", "  added", "ns", 200))], moved=2),
+        Figure("start", "start and end of /bin/true", alone(f"start --seconds {seconds}"),
+               [Value("latency_us", "time", "ms", "lower", scale=1e-3),
+                added("latency_us", "  added", "ms", 2, scale=1e-3)]),
+        Figure("blocked", "CPU of who waits", alone(f"blocked --idle {idle}", 8),
+               [percent("blocked_read_percent", "in a blocking read"),
+                percent("idle_epoll_percent", "in epoll"),
+                percent("stopped_peer_read_percent", "to read, peer stopped"),
+                percent("stopped_peer_write_percent", "to write, the same")], moved=8, most_pairs=3),
+    ]
+
+
+def hosts_figures(seconds, quick):
+    """Two hosts, SMC-R by soft RNICs against TCP between the same namespaces."""
+    total = "128m" if quick else "512m"
+    epoll = ("--wait", "epoll")
+    def stream(mtu, must, aim):
+        return Figure(f"hosts-stream-{mtu}", f"two hosts, MTU {mtu}: stream of 1 MB writes",
+                      own(f"stream --size 1000000 --total {total}", 2),
+                      [Value("bytes_per_s", "throughput", "GB/s", "higher", must, aim, scale=1e-9)],
+                      moved=2, mtu=mtu)
+    return [
+        stream(9000, 0.35, 0.8), stream(1500, None, None),
+        Figure("hosts-pingpong", "two hosts: ping-pong 64 B, 1 connection",
+               own(f"pingpong --size 64 --seconds {seconds}", 2),
+               [Value("latency_mean_us", "latency", "us", "lower", 2.5, 1.8),
+                Value("latency_p99_us", "99th percentile", "us", "lower")], moved=2, mtu=9000),
+        Figure("hosts-rr", "two hosts: request/response 16 KB, 10 connections",
+               own(f"rr --size 16k --connections 10 --wait epoll --seconds {seconds}", 20, epoll),
+               [Value("rate", "throughput", "/s", "higher", 0.5, 1.0)], moved=20, mtu=9000),
+        Figure("hosts-connect", "two hosts: connect, 64 B request, answer, close",
+               own(f"connect --exchanges 1 --seconds {seconds}", 2, epoll),
+               [Value("rate", "connections", "/s", "higher", 0.3, 0.6)], moved=2, mtu=9000),
+        Figure("hosts-memory", f"two hosts: {IDLE_MEMORY} idle connections", workloads.idle_hosts,
+               [Value("daemon_kib", "memory of a daemon, each", "KiB", "lower", 64, 24,
+                      kind="absolute")], moved=2 * IDLE_MEMORY, most_pairs=3, mtu=9000),
+    ]
+
+
 def all_figures(quick):
     """Every figure, in the order of the table."""
     seconds = 0.3 if quick else 0.6
     return [*pingpong_figures(seconds), *rr_figures(seconds), *stream_figures(quick),
             *program_figures(quick), *short_figures(seconds), *idle_figures(),
-            *plain_figures(seconds, quick)]
+            *plain_figures(seconds, quick), *other_figures(seconds, quick),
+            *hosts_figures(seconds, quick)]

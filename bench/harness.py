@@ -3,7 +3,7 @@
 
 A Lab owns a temporary directory, a private smcu daemon (through SMCU_SOCKET) and every process it
 started.  Leaving it, also by an error or Ctrl-C, ends all of them; a child whose Lab was killed is
-ended by the kernel (PR_SET_PDEATHSIG).
+ended by the kernel (PR_SET_PDEATHSIG).  Clients and servers run on one host; hosts.py has a Lab with two.
 """
 import ctypes
 import json
@@ -144,7 +144,9 @@ class Child:
 
 
 class Lab:
-    """See the module's description."""
+    """See the module's description.  address: of the servers."""
+
+    address = "127.0.0.1"
 
     def __init__(self, build, prefix=None):
         self.build = build
@@ -181,10 +183,13 @@ class Lab:
         except (Failure, KeyError, TypeError, ProcessLookupError):
             pass
 
-    def start(self, argv, side):
-        """Start @argv, under smcu if @side is "smcu"."""
-        prefix = self.prefix if side == "smcu" else []
-        child = Child(self, prefix + argv, self.environment)
+    def command(self, argv, side, _server):
+        """How @argv is run: (words, environment)."""
+        return (self.prefix if side == "smcu" else []) + argv, self.environment
+
+    def start(self, argv, side, server=False):
+        """Start @argv, under smcu if @side is "smcu"; a server where servers run."""
+        child = Child(self, *self.command(argv, side, server))
         self.children.append(child)
         return child
 
@@ -195,12 +200,12 @@ class Lab:
 
     def start_server(self, argv, side, port):
         """Start a server and wait until it listens on @port."""
-        child = self.start(argv, side)
+        child = self.start(argv, side, server=True)
         deadline = time.monotonic() + 10
         while True:
             if child.reap():
                 raise child.failure("the server ended")
-            if port_listens(port):
+            if port_listens(port, child.pid):
                 return child
             if time.monotonic() > deadline:
                 raise child.failure(f"the server does not listen on port {port}")
@@ -241,10 +246,10 @@ class Lab:
             return {}
 
 
-def port_listens(port):
-    """Whether somebody listens on @port, found out without connecting to it."""
+def port_listens(port, pid):
+    """Whether somebody listens on @port where process @pid is, found out without connecting to it."""
     wanted = f":{port:04X}"
-    with open("/proc/net/tcp", encoding="ascii") as table:
+    with open(f"/proc/{pid}/net/tcp", encoding="ascii") as table:
         for line in table:
             fields = line.split()
             if fields[1].endswith(wanted) and fields[3] == "0A":

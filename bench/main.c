@@ -22,6 +22,7 @@ static const char usage[] =
 	"       smcu-bench connect  --port N [--exchanges N] [--seconds S]\n"
 	"       smcu-bench idle     --port N [--connections N] [--size BYTES] [--exchanges N]\n"
 	"                           [--idle S] [--wait poll|epoll|threads]\n"
+	"       smcu-bench calls | start | blocked  [--seconds S] [--idle S]\n"
 	"All:   [--address A] [--warmup S] [--warmup-bytes BYTES] [--hold]\n"
 	"BYTES and N may end in k, m or g (binary).  The result is one line of JSON.\n";
 
@@ -211,10 +212,27 @@ static void run_workload(const char *workload, struct options *options)
 		run_connect(options);
 	} else if (strcmp(workload, "idle") == 0) {
 		run_idle(options);
+	} else if (strcmp(workload, "calls") == 0) {
+		run_calls(options);
+	} else if (strcmp(workload, "start") == 0) {
+		run_start(options);
+	} else if (strcmp(workload, "blocked") == 0) {
+		run_blocked(options);
 	} else {
 		fputs(usage, stderr);
 		exit(EXIT_FAILURE);
 	}
+}
+
+/* The others bring their own peers, or have none. */
+static bool needs_port(const char *workload)
+{
+	static const char *const without[] = {"", "server", "calls", "start", "blocked"};
+
+	for (size_t i = 0; i < sizeof(without) / sizeof(without[0]); i++)
+		if (strcmp(workload, without[i]) == 0)
+			return false;
+	return true;
 }
 
 int main(int argc, char **argv)
@@ -238,7 +256,7 @@ int main(int argc, char **argv)
 		fputs(usage, stderr);
 		return EXIT_FAILURE;
 	}
-	if (strcmp(workload, "server") != 0 && options.port == 0 && *workload != '\0')
+	if (options.port == 0 && needs_port(workload))
 		fail(0, "which --port?");
 	signal(SIGPIPE, SIG_IGN);
 	run_workload(workload, &options);

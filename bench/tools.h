@@ -126,5 +126,8 @@ void run_rr(const struct options *options, const char *name);
 void run_stream(const struct options *options);
 void run_connect(const struct options *options);
 void run_idle(const struct options *options);
+void run_calls(const struct options *options);
+void run_start(const struct options *options);
+void run_blocked(const struct options *options);
 
 #endif

@@ -37,10 +37,11 @@ def own(lab, side, workload, server=(), server_side=None, expected=0, during=Non
     @during is called when the result is there and the connections still are.
     """
     port = free_port()
-    started = lab.start_server([lab.bench, "server", "--port", str(port), *server],
-                               server_side or side, port)
+    started = lab.start_server([lab.bench, "server", "--address", lab.address, "--port", str(port),
+                                *server], server_side or side, port)
     before = lab.moved_ends() if side == "smcu" else 0
-    client = lab.start([lab.bench, *workload, "--port", str(port), "--hold"], side)
+    client = lab.start([lab.bench, *workload, "--address", lab.address, "--port", str(port), "--hold"],
+                       side)
     try:
         result = json.loads(client.read_line())
     except Failure:
@@ -58,6 +59,32 @@ def own(lab, side, workload, server=(), server_side=None, expected=0, during=Non
     if started.reap():
         raise started.failure("the server ended")
     lab.stop(started)
+    return result
+
+
+IDLE_HOSTS = 1000
+
+
+def idle_hosts(lab, side):
+    """What a daemon's memory grows by for each of many connections that have done a little and rest."""
+    kib = []
+    before = lab.daemon_kib()
+    result = own(lab, side, f"idle --connections {IDLE_HOSTS} --size 64 --exchanges 4 --idle 0.2 --seconds 0 "
+                 "--wait poll".split(), ("--wait", "epoll"), expected=2 * IDLE_HOSTS,
+                 during=lambda: kib.append(lab.daemon_kib()))
+    result["daemon_kib"] = max(kib[0] - before, 0) / (2 * IDLE_HOSTS)
+    return result
+
+
+def alone(lab, side, workload, expected=0):
+    """A workload of smcu-bench that needs no server."""
+    before = lab.moved_ends() if side == "smcu" else 0
+    client = lab.start([lab.bench, *workload, "--hold"], side)
+    result = json.loads(client.read_line())
+    count_moved(lab, side, result, before, expected)
+    if client.finish(30) != 0:
+        raise client.failure("it failed after its result")
+    lab.stop(client)
     return result
 
 

@@ -7,7 +7,7 @@ _smcu()
 	COMPREPLY=()
 
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		COMPREPLY=($(compgen -W "run ss stats version help" -- "$current"))
+		COMPREPLY=($(compgen -W "run ss stats linkgroup link device decode version help" -- "$current"))
 		return
 	fi
 	case ${COMP_WORDS[1]} in
@@ -34,12 +34,22 @@ _smcu()
 			COMPREPLY=($(compgen -c -- "$current"))
 		fi
 		;;
-	ss | stats)
+	ss | stats | linkgroup | link | device)
 		if [ "$previous" = --socket ]; then
 			compopt -o filenames
 			COMPREPLY=($(compgen -f -- "$current"))
-		else
+		elif [ "${COMP_WORDS[1]}" = stats ]; then
 			COMPREPLY=($(compgen -W "--json --socket" -- "$current"))
+		else
+			COMPREPLY=($(compgen -W "--json --details --socket" -- "$current"))
+		fi
+		;;
+	decode)
+		if [[ $current == -* ]]; then
+			COMPREPLY=($(compgen -W "--json --verify" -- "$current"))
+		else
+			compopt -o filenames
+			COMPREPLY=($(compgen -f -- "$current"))
 		fi
 		;;
 	esac

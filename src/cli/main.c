@@ -16,12 +16,20 @@ static const char help[] =
 	"      --require           fail rather than stay TCP: no daemon, a peer without smcu\n"
 	"      --verbose           have the program say what smcu does, on standard error\n"
 	"      --move-after BYTES  move a connection after so many bytes (k, M, G; 0: at once)\n"
-	"  ss [--json]         list connections: is it in shared memory, and if not, why\n"
+	"  ss [--json] [--details]\n"
+	"                      list connections: shared memory, SMC-R, or TCP and why\n"
 	"  stats [--json]      what moved and what did not, in numbers\n"
+	"  linkgroup [--json] [--details]\n"
+	"  link [--json] [--details]\n"
+	"  device [--json] [--details]\n"
+	"                      list link groups with other hosts, their links, and the adapters\n"
+	"  decode [--json] [--verify] FILE\n"
+	"                      print what of SMC is in a capture: options, CLC, LLC, CDC, RoCE\n"
+	"      --verify            encode each message again; fail at the first byte that differs\n"
 	"  version             print the version\n"
 	"  help                print this\n"
 	"\n"
-	"run, ss and stats take --socket PATH: the daemon to use.  Without it, the first that\n"
+	"All but decode take --socket PATH: the daemon to use.  Without it, the first that\n"
 	"answers: $SMCU_SOCKET, or /run/smcu/smcud.sock, $XDG_RUNTIME_DIR/smcu/smcud.sock "
 	"(without\n"
 	"a runtime directory, /tmp/smcu-UID/smcud.sock).\n";
@@ -39,7 +47,9 @@ static const struct {
 	int (*command)(int argc, char **argv);
 } commands[] = {
 	{"run", command_run},		{"ss", command_ss},
-	{"stats", command_stats},	{"version", command_version},
+	{"stats", command_stats},	{"linkgroup", command_linkgroup},
+	{"link", command_link},		{"device", command_device},
+	{"decode", command_decode},	{"version", command_version},
 	{"--version", command_version}, {"-V", command_version},
 	{"help", command_help},		{"--help", command_help},
 	{"-h", command_help},

@@ -33,6 +33,20 @@ void name_ip(const struct side_address *address, char text[NAME_ADDRESS_MAX])
 		inet_ntop(AF_INET6, address->bytes, text, NAME_ADDRESS_MAX);
 }
 
+void name_gid(const uint8_t gid[16], char text[NAME_ADDRESS_MAX])
+{
+	struct side_address address = {.port = 0};
+
+	memcpy(address.bytes, gid, sizeof(address.bytes));
+	name_ip(&address, text);
+}
+
+void name_mac(const uint8_t mac[6], char text[NAME_MAC_MAX])
+{
+	snprintf(text, NAME_MAC_MAX, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
+		 mac[3], mac[4], mac[5]);
+}
+
 void name_address(const struct side_address *address, char text[NAME_ADDRESS_MAX])
 {
 	char ip[NAME_ADDRESS_MAX];

@@ -15,12 +15,19 @@
 #define NAME_USER_MAX 33
 #define NAME_AMOUNT_MAX 24
 #define NAME_DURATION_MAX 40
+#define NAME_MAC_MAX 18
 
 /* name_ip - the address alone: "192.0.2.1", "2001:db8::1", "*" for an unset one */
 void name_ip(const struct side_address *address, char text[NAME_ADDRESS_MAX]);
 
 /* name_address - address and port: "192.0.2.1:80", "[2001:db8::1]:80", "*:*" */
 void name_address(const struct side_address *address, char text[NAME_ADDRESS_MAX]);
+
+/* name_gid - address of an adapter, as name_ip() */
+void name_gid(const uint8_t gid[16], char text[NAME_ADDRESS_MAX]);
+
+/* name_mac - "02:00:5e:10:00:01" */
+void name_mac(const uint8_t mac[6], char text[NAME_MAC_MAX]);
 
 /* name_user - the user's name, or the number if it has none */
 void name_user(uid_t uid, char text[NAME_USER_MAX]);

@@ -2,12 +2,14 @@
 #include "cli/report.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/command.h"
 #include "cli/names.h"
+#include "cli/options.h"
 #include "cli/usage.h"
 
 const char *client_trouble(int error)
@@ -28,41 +30,31 @@ const char *client_trouble(int error)
 	}
 }
 
-static int parse(struct report *report, const char **chosen, int argc, char **argv)
+static int parse(struct report *report, bool lists, const char **chosen, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"json", no_argument, NULL, 'j'},
-		{"socket", required_argument, NULL, 's'},
-		{NULL, 0, NULL, 0},
+	const struct option_rule rules[] = {
+		{"json", &report->json, NULL},
+		{"socket", NULL, chosen},
+		{lists ? "details" : NULL, &report->details, NULL},
+		{NULL, NULL, NULL},
 	};
-	int option;
+	int status = options_parse(rules, OPTIONS_ANYWHERE, argc, argv);
 
-	opterr = 0;
-	optind = 1;
-	while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-		switch (option) {
-		case 'j':
-			report->json = true;
-			break;
-		case 's':
-			*chosen = optarg;
-			break;
-		default:
-			return usage_option_error(option, argv);
-		}
-	}
+	if (status)
+		return status;
 	return optind < argc ? usage_error("too much on the command line:", argv[optind])
 			     : STATUS_OK;
 }
 
-int report_open(struct report *report, int argc, char **argv)
+/* @lists: there are details to be had */
+static int begin(struct report *report, bool lists, int argc, char **argv)
 {
 	struct endpoints endpoints;
 	const char *chosen = NULL, *path;
 	int error, status;
 
 	memset(report, 0, sizeof(*report));
-	status = parse(report, &chosen, argc, argv);
+	status = parse(report, lists, &chosen, argc, argv);
 	if (status)
 		return status;
 	error = endpoints_find(&endpoints, chosen);
@@ -79,6 +71,11 @@ int report_open(struct report *report, int argc, char **argv)
 	else
 		fprintf(stderr, "smcu: no smcud answers at %s: %s\n", path, client_trouble(error));
 	return STATUS_FAILED;
+}
+
+int report_open(struct report *report, int argc, char **argv)
+{
+	return begin(report, false, argc, argv);
 }
 
 int report_query(struct report *report, enum query_what what, size_t record_size, void **records,
@@ -108,6 +105,30 @@ json_t *json_count(uint64_t number)
 	return json_integer(number > INT64_MAX ? INT64_MAX : (json_int_t)number);
 }
 
+json_t *json_hex(uint64_t number, int digits)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%0*llx", digits, (unsigned long long)number);
+	return json_string(text);
+}
+
+json_t *json_gid(const uint8_t gid[16])
+{
+	char text[NAME_ADDRESS_MAX];
+
+	name_gid(gid, text);
+	return json_string(text);
+}
+
+json_t *json_mac(const uint8_t mac[6])
+{
+	char text[NAME_MAC_MAX];
+
+	name_mac(mac, text);
+	return json_string(text);
+}
+
 int report_json(json_t *root)
 {
 	if (!root) {
@@ -118,4 +139,36 @@ int report_json(json_t *root)
 	putchar('\n');
 	json_decref(root);
 	return STATUS_OK;
+}
+
+static int print_json(const struct report_listing *listing, const void *records, size_t count)
+{
+	const char *record = records;
+	json_t *array = json_array();
+
+	for (size_t n = 0; array && n < count; n++, record += listing->record_size)
+		json_array_append_new(array, listing->json(record));
+	return report_json(array);
+}
+
+int report_list(const struct report_listing *listing, int argc, char **argv)
+{
+	struct report report;
+	void *records;
+	size_t count;
+	int status = begin(&report, true, argc, argv);
+
+	if (!status)
+		status = report_query(&report, listing->what, listing->record_size, &records,
+				      &count);
+	if (status)
+		return status;
+	if (count)
+		qsort(records, count, listing->record_size, listing->compare);
+	if (report.json)
+		status = print_json(listing, records, count);
+	else
+		status = listing->print(&report, records, count);
+	free(records);
+	return status;
 }

@@ -11,7 +11,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -23,6 +22,7 @@
 #include "cli/command.h"
 #include "cli/daemon_start.h"
 #include "cli/names.h"
+#include "cli/options.h"
 #include "cli/usage.h"
 
 #define PRELOAD_NAME "libsmcu-preload.so"
@@ -46,49 +46,29 @@ struct run {
 	char **argv;
 };
 
-static int take_option(struct run *run, int option, char **argv)
-{
-	switch (option) {
-	case 'r':
-		run->require = true;
-		return STATUS_OK;
-	case 'v':
-		run->verbose = true;
-		return STATUS_OK;
-	case 's':
-		run->socket = optarg;
-		return STATUS_OK;
-	case 'm':
-		run->move_after_given = true;
-		if (parse_amount(optarg, &run->move_after) < 0)
-			return usage_error("not a number of bytes:", optarg);
-		return STATUS_OK;
-	default:
-		return usage_option_error(option, argv);
-	}
-}
-
 static int parse(struct run *run, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"require", no_argument, NULL, 'r'},
-		{"verbose", no_argument, NULL, 'v'},
-		{"socket", required_argument, NULL, 's'},
-		{"move-after", required_argument, NULL, 'm'},
-		{NULL, 0, NULL, 0},
+	const char *move_after = NULL;
+	const struct option_rule rules[] = {
+		{"require", &run->require, NULL},
+		{"verbose", &run->verbose, NULL},
+		{"socket", NULL, &run->socket},
+		{"move-after", NULL, &move_after},
+		{NULL, NULL, NULL},
 	};
-	int option, status = STATUS_OK;
+	int status = options_parse(rules, OPTIONS_FIRST, argc, argv);
 
-	opterr = 0;
-	optind = 1;
-	while (!status && (option = getopt_long(argc, argv, "+:", options, NULL)) != -1)
-		status = take_option(run, option, argv);
-	if (!status && optind >= argc) {
+	if (status)
+		return status;
+	run->move_after_given = move_after != NULL;
+	if (move_after && parse_amount(move_after, &run->move_after) < 0)
+		return usage_error("not a number of bytes:", move_after);
+	if (optind >= argc) {
 		fputs("smcu: run what? (try 'smcu help')\n", stderr);
-		status = STATUS_USAGE;
+		return STATUS_USAGE;
 	}
 	run->argv = argv + optind;
-	return status;
+	return STATUS_OK;
 }
 
 /* Put the library in front of what LD_PRELOAD has; a sanitizer's runtime must come before all. */

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * smcu ss: every connection of smcu's programs, and why each one is not in shared memory
+ * smcu ss: every connection of smcu's programs, how it goes, and why by TCP if it does
  */
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli/command.h"
 #include "cli/names.h"
 #include "cli/report.h"
+#include "cli/ss_remote.h"
+#include "cli/table.h"
 #include "control/reason.h"
 #include "control/snapshot.h"
 
@@ -19,16 +21,15 @@
 
 enum column { STATE, USER, PROCESS, LOCAL, PEER, SENT, RECEIVED, CALLS, MODE, COLUMNS };
 
-#define CELL_MAX 160
-
 static const char *const titles[COLUMNS] = {
 	"State", "User",     "Process", "Local-Address", "Peer-Address",
 	"Sent",	 "Received", "Calls",	"Mode",
 };
 
-/* struct row - one line of the table, ready to print */
-struct row {
-	char cell[COLUMNS][CELL_MAX];
+static const struct table_form form = {
+	.titles = titles,
+	.columns = COLUMNS,
+	.right = 1U << SENT | 1U << RECEIVED | 1U << CALLS,
 };
 
 static const char *state_name(unsigned int state)
@@ -38,12 +39,18 @@ static const char *state_name(unsigned int state)
 		return "SYN-SENT";
 	case SIDE_TCP:
 	case SIDE_SHM:
+	case SIDE_SMCR:
 		return "ESTAB";
 	case SIDE_LISTENING:
 		return "LISTEN";
 	default:
 		return "UNCONN";
 	}
+}
+
+static const char *moved_name(const struct snapshot_connection *c)
+{
+	return c->state == SIDE_SMCR ? "SMCR" : "SHM";
 }
 
 /* Listeners first, then by local port and address, then by process. */
@@ -65,73 +72,68 @@ static int compare(const void *left, const void *right)
 	return order;
 }
 
-static void mode_text(const struct snapshot_connection *c, char text[CELL_MAX])
+static bool is_established(const struct snapshot_connection *c)
+{
+	return c->state == SIDE_TCP || c->state == SIDE_SHM || c->state == SIDE_SMCR;
+}
+
+static void mode_text(const struct snapshot_connection *c, char text[TABLE_CELL_MAX])
 {
 	const char *why = reason_text(c->reason);
 
-	if (c->state != SIDE_TCP && c->state != SIDE_SHM)
-		snprintf(text, CELL_MAX, "-");
+	if (!is_established(c))
+		snprintf(text, TABLE_CELL_MAX, "-");
 	else if ((c->moved & MOVED_BOTH) == MOVED_BOTH)
-		snprintf(text, CELL_MAX, "SHM");
+		snprintf(text, TABLE_CELL_MAX, "%s", moved_name(c));
 	else if (c->moved & MOVED_BOTH)
-		snprintf(text, CELL_MAX, "SHM (%s only; the other direction is TCP: %s)",
+		snprintf(text, TABLE_CELL_MAX, "SHM (%s only; the other direction is TCP: %s)",
 			 c->moved & MOVED_SENDING ? "sending" : "receiving",
 			 c->reason == REASON_NONE ? "nothing was written since" : why);
 	else
-		snprintf(text, CELL_MAX, "TCP: %s", why);
+		snprintf(text, TABLE_CELL_MAX, "TCP: %s", why);
 }
 
-static void row_fill(struct row *row, const struct snapshot_connection *c)
+static void fill_row(struct table *table, size_t row, const struct snapshot_connection *c)
 {
 	char program[sizeof(c->program) + 1], address[NAME_ADDRESS_MAX], user[NAME_USER_MAX];
+	char mode[TABLE_CELL_MAX];
 
 	name_program(c->program, sizeof(c->program), program);
 	name_user(c->uid, user);
-	snprintf(row->cell[STATE], CELL_MAX, "%s", state_name(c->state));
-	snprintf(row->cell[USER], CELL_MAX, "%s", user);
-	snprintf(row->cell[PROCESS], CELL_MAX, "%d/%s", c->pid, program);
+	mode_text(c, mode);
+	table_set(table, row, STATE, "%s", state_name(c->state));
+	table_set(table, row, USER, "%s", user);
+	table_set(table, row, PROCESS, "%d/%s", c->pid, program);
 	name_address(&c->local, address);
-	snprintf(row->cell[LOCAL], CELL_MAX, "%s", address);
+	table_set(table, row, LOCAL, "%s", address);
 	name_address(&c->peer, address);
-	snprintf(row->cell[PEER], CELL_MAX, "%s", address);
-	snprintf(row->cell[SENT], CELL_MAX, "%llu",
-		 (unsigned long long)(c->bytes_tcp[0] + c->bytes_shm[0]));
-	snprintf(row->cell[RECEIVED], CELL_MAX, "%llu",
-		 (unsigned long long)(c->bytes_tcp[1] + c->bytes_shm[1]));
-	snprintf(row->cell[CALLS], CELL_MAX, "%llu",
-		 (unsigned long long)(c->calls[0] + c->calls[1]));
-	mode_text(c, row->cell[MODE]);
+	table_set(table, row, PEER, "%s", address);
+	table_set(table, row, SENT, "%" PRIu64, c->bytes_tcp[0] + c->bytes_shm[0]);
+	table_set(table, row, RECEIVED, "%" PRIu64, c->bytes_tcp[1] + c->bytes_shm[1]);
+	table_set(table, row, CALLS, "%" PRIu64, c->calls[0] + c->calls[1]);
+	table_set(table, row, MODE, "%s", mode);
 }
 
-static void row_print(const struct row *row, const int widths[COLUMNS])
+static void print_details(const void *records, size_t row)
 {
-	for (int i = 0; i < MODE; i++)
-		printf("%*s  ", i >= SENT && i <= CALLS ? widths[i] : -widths[i], row->cell[i]);
-	puts(row->cell[MODE]);
+	const struct snapshot_connection *c = (const struct snapshot_connection *)records + row;
+
+	if (c->state == SIDE_SMCR && c->remote.state)
+		ss_remote_print(&c->remote);
 }
 
-static int print_table(const struct snapshot_connection *connections, size_t count)
+static int print(const struct report *report, const void *records, size_t count)
 {
-	struct row *rows = calloc(count + 1, sizeof(*rows));
-	int widths[COLUMNS] = {0};
+	const struct snapshot_connection *connections = records;
+	struct table table;
+	int status = table_open(&table, &form, count);
 
-	if (!rows) {
-		perror("smcu");
-		return STATUS_FAILED;
-	}
-	for (int i = 0; i < COLUMNS; i++)
-		snprintf(rows[0].cell[i], CELL_MAX, "%s", titles[i]);
+	if (status)
+		return status;
 	for (size_t n = 0; n < count; n++)
-		row_fill(&rows[n + 1], &connections[n]);
-	for (size_t n = 0; n <= count; n++)
-		for (int i = 0; i < COLUMNS; i++) {
-			int width = (int)strlen(rows[n].cell[i]);
-
-			widths[i] = width > widths[i] ? width : widths[i];
-		}
-	for (size_t n = 0; n <= count; n++)
-		row_print(&rows[n], widths);
-	free(rows);
+		fill_row(&table, n, &connections[n]);
+	table_print(&table, report->details ? print_details : NULL, records);
+	table_close(&table);
 	return STATUS_OK;
 }
 
@@ -150,65 +152,55 @@ static json_t *json_direction(const struct snapshot_connection *c, unsigned int 
 			 json_count(c->calls[direction]));
 }
 
-static json_t *json_mode(bool established, bool moved)
+/* @moved: what of it counts for this mode */
+static json_t *json_mode(const struct snapshot_connection *c, unsigned int moved)
 {
-	return established ? json_string(moved ? "SHM" : "TCP") : json_null();
+	if (!is_established(c))
+		return json_null();
+	return json_string(c->moved & moved ? moved_name(c) : "TCP");
 }
 
 /* Every object has every member: what makes no sense (the mode of a listener) is null. */
-static json_t *json_connection(const struct snapshot_connection *c)
+static json_t *json(const void *record)
 {
-	bool established = c->state == SIDE_TCP || c->state == SIDE_SHM;
-	bool explained = established && (c->moved & MOVED_BOTH) != MOVED_BOTH;
-	char user[NAME_USER_MAX], cookie[24];
+	const struct snapshot_connection *c = record;
+	bool explained = is_established(c) && (c->moved & MOVED_BOTH) != MOVED_BOTH;
+	bool remote = c->state == SIDE_SMCR && c->remote.state;
+	char user[NAME_USER_MAX];
 	json_t *o = json_object();
 
 	name_user(c->uid, user);
-	snprintf(cookie, sizeof(cookie), "%llx", (unsigned long long)c->cookie);
 	json_object_set_new(o, "state", json_string(state_name(c->state)));
 	json_object_set_new(o, "user", json_text(user, sizeof(user)));
 	json_object_set_new(o, "uid", json_integer(c->uid));
 	json_object_set_new(o, "pid", json_integer(c->pid));
 	json_object_set_new(o, "program", json_text(c->program, sizeof(c->program)));
 	json_object_set_new(o, "fd", json_integer(c->fd));
-	json_object_set_new(o, "cookie", json_string(cookie));
+	json_object_set_new(o, "cookie", json_hex(c->cookie, 1));
 	json_object_set_new(o, "local", json_address(&c->local));
 	json_object_set_new(o, "peer", json_address(&c->peer));
 	json_object_set_new(o, "sent", json_direction(c, 0));
 	json_object_set_new(o, "received", json_direction(c, 1));
-	json_object_set_new(o, "mode", json_mode(established, c->moved & MOVED_BOTH));
-	json_object_set_new(o, "sending", json_mode(established, c->moved & MOVED_SENDING));
-	json_object_set_new(o, "receiving", json_mode(established, c->moved & MOVED_RECEIVING));
+	json_object_set_new(o, "mode", json_mode(c, MOVED_BOTH));
+	json_object_set_new(o, "sending", json_mode(c, MOVED_SENDING));
+	json_object_set_new(o, "receiving", json_mode(c, MOVED_RECEIVING));
 	json_object_set_new(o, "reason",
 			    explained ? json_string(reason_name(c->reason)) : json_null());
 	json_object_set_new(o, "reason_text",
 			    explained ? json_string(reason_text(c->reason)) : json_null());
+	json_object_set_new(o, "smcr", remote ? ss_remote_json(&c->remote) : json_null());
 	return o;
-}
-
-static int print_json(const struct snapshot_connection *connections, size_t count)
-{
-	json_t *array = json_array();
-
-	for (size_t n = 0; array && n < count; n++)
-		json_array_append_new(array, json_connection(&connections[n]));
-	return report_json(array);
 }
 
 int command_ss(int argc, char **argv)
 {
-	struct report report;
-	void *records;
-	size_t count;
-	int status = report_open(&report, argc, argv);
+	static const struct report_listing listing = {
+		.what = QUERY_CONNECTIONS,
+		.record_size = sizeof(struct snapshot_connection),
+		.compare = compare,
+		.print = print,
+		.json = json,
+	};
 
-	if (!status)
-		status = report_query(&report, QUERY_CONNECTIONS,
-				      sizeof(struct snapshot_connection), &records, &count);
-	if (status)
-		return status;
-	qsort(records, count, sizeof(struct snapshot_connection), compare);
-	status = report.json ? print_json(records, count) : print_table(records, count);
-	free(records);
-	return status;
+	return report_list(&listing, argc, argv);
 }

@@ -13,6 +13,7 @@
 #include "cli/report.h"
 #include "control/reason.h"
 #include "control/snapshot.h"
+#include "wire/clc.h"
 
 #define BAR_MAX 40U /* characters of the histogram's longest bar */
 
@@ -45,6 +46,27 @@ static void print_reasons(const char *title, const uint64_t *counts)
 		any = true;
 		printf("  %10" PRIu64 "  %s\n", counts[reason], reason_text(reason));
 	}
+}
+
+static const char *diagnosis_text(uint32_t diagnosis)
+{
+	const char *text = clc_diagnosis_text(diagnosis);
+
+	return text ? text : "unknown diagnosis";
+}
+
+/* How the rendezvous with other hosts ended, if there was one. */
+static void print_remote(const struct snapshot_totals *t)
+{
+	if (!(t->smcr | t->fallbacks | t->failed))
+		return;
+	printf("%-12s %12" PRIu64 " by SMC-R, %" PRIu64 " fell back to TCP, %" PRIu64 " failed\n",
+	       "other hosts", t->smcr, t->fallbacks, t->failed);
+	if (t->fallbacks)
+		printf("\nConnections with other hosts that fell back to TCP, and why\n");
+	for (unsigned int i = 0; i < SNAPSHOT_DECLINES && t->declines[i].count; i++)
+		printf("  %10" PRIu64 "  0x%08x %s\n", t->declines[i].count,
+		       t->declines[i].diagnosis, diagnosis_text(t->declines[i].diagnosis));
 }
 
 static void print_sizes(const uint64_t sizes[SIDE_SIZES])
@@ -86,6 +108,7 @@ static int print_text(const struct report *report, const struct snapshot_totals 
 	       t->sessions, t->sessions_dropped);
 	printf("%-12s %12" PRIu64 " offered, %" PRIu64 " pairs made\n", "ends", t->offers,
 	       t->paired);
+	print_remote(t);
 	print_reasons("Connections that are or ended as TCP, and why", t->reasons);
 	print_reasons("Offers that the daemon refused, and why", t->refused);
 	print_sizes(t->sizes);
@@ -105,6 +128,26 @@ static json_t *json_reasons(const uint64_t *counts)
 	for (unsigned int reason = 1; object && reason < REASON_COUNT; reason++)
 		json_object_set_new(object, reason_name(reason), json_count(counts[reason]));
 	return object;
+}
+
+static json_t *json_declines(const struct snapshot_totals *t)
+{
+	json_t *array = json_array();
+
+	for (unsigned int i = 0; array && i < SNAPSHOT_DECLINES && t->declines[i].count; i++)
+		json_array_append_new(array,
+				      json_pack("{s:o, s:s, s:o}", "diagnosis",
+						json_hex(t->declines[i].diagnosis, 8), "meaning",
+						diagnosis_text(t->declines[i].diagnosis), "count",
+						json_count(t->declines[i].count)));
+	return array;
+}
+
+static json_t *json_remote(const struct snapshot_totals *t)
+{
+	return json_pack("{s:o, s:o, s:o, s:o}", "smcr", json_count(t->smcr), "fallbacks",
+			 json_count(t->fallbacks), "failed", json_count(t->failed), "declines",
+			 json_declines(t));
 }
 
 static json_t *json_sizes(const uint64_t sizes[SIDE_SIZES])
@@ -130,13 +173,13 @@ static json_t *json_daemon(const struct client *client, const struct snapshot_to
 
 static json_t *json_totals(const struct client *client, const struct snapshot_totals *t)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "connections",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "connections",
 			 json_count(t->connections), "moved", json_count(t->moved), "sent",
 			 json_pair("tcp", t->bytes_tcp[0], "shm", t->bytes_shm[0]), "received",
 			 json_pair("tcp", t->bytes_tcp[1], "shm", t->bytes_shm[1]), "calls",
 			 json_pair("sending", t->calls[0], "receiving", t->calls[1]), "reasons",
-			 json_reasons(t->reasons), "sizes", json_sizes(t->sizes), "daemon",
-			 json_daemon(client, t));
+			 json_reasons(t->reasons), "sizes", json_sizes(t->sizes), "remote",
+			 json_remote(t), "daemon", json_daemon(client, t));
 }
 
 int command_stats(int argc, char **argv)

@@ -2,6 +2,7 @@
 #include "cli/usage.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 
 #include "cli/command.h"
@@ -18,6 +19,7 @@ int usage_option_error(int option, char **argv)
 
 	if (option == ':')
 		return usage_error("a value is missing after", argv[optind - 1]);
-	/* getopt_long leaves 0 for a long option; we have no short ones, which may stand together */
-	return usage_error("unknown option", optopt ? letter : argv[optind - 1]);
+	/* Of a long option it leaves 0, or our code; we have no short ones, which may stand together. */
+	return usage_error("unknown option",
+			   optopt && optopt <= UCHAR_MAX ? letter : argv[optind - 1]);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "control/reason.h"
+#include "ring/segment.h"
 
 /* What is fixed about each type: its size, and how many descriptors it brings. */
 static const struct message_kind {
@@ -21,6 +22,8 @@ static const struct message_kind {
 	[MESSAGE_QUERY] = {sizeof(struct message_query), 0, 0},
 	[MESSAGE_SNAPSHOT] = {sizeof(struct message_snapshot), 1, 1},
 	[MESSAGE_FAREWELL] = {sizeof(struct message_farewell), 0, 0},
+	[MESSAGE_RENDEZVOUS] = {sizeof(struct message_rendezvous), RENDEZVOUS_FDS_AGAIN,
+				RENDEZVOUS_FDS},
 };
 
 _Static_assert(sizeof(union message) <= MESSAGE_SIZE_MAX, "every message fits a packet");
@@ -44,6 +47,17 @@ void message_init(union message *message, enum message_type type)
 	message->header.length = (uint32_t)message_size(type);
 }
 
+static int check_rendezvous(const struct message_rendezvous *message)
+{
+	const uint32_t element = message->element_bytes;
+
+	if ((message->segment == 0) != (message->use == 0) || message->use == SEGMENT_SPENT)
+		return 0;
+	return (message->role == RENDEZVOUS_CLIENT || message->role == RENDEZVOUS_SERVER) &&
+	       segment_bytes_valid(message->ring_bytes) && element >= ELEMENT_BYTES_MIN &&
+	       element <= message->ring_bytes && (element & (element - 1)) == 0;
+}
+
 /* The enumerations inside, and strings that must end. */
 static int check_content(const union message *message)
 {
@@ -51,13 +65,16 @@ static int check_content(const union message *message)
 	case MESSAGE_HELLO:
 		return message->hello.role == ROLE_SHIM || message->hello.role == ROLE_COMMAND;
 	case MESSAGE_WELCOME:
-		return memchr(message->welcome.release, 0, sizeof(message->welcome.release)) != NULL;
+		return memchr(message->welcome.release, 0, sizeof(message->welcome.release)) !=
+		       NULL;
 	case MESSAGE_PAIRED:
 		return message->paired.end <= 1;
 	case MESSAGE_REFUSED:
 		return message->refused.reason < REASON_COUNT;
 	case MESSAGE_QUERY:
-		return message->query.what == QUERY_CONNECTIONS || message->query.what == QUERY_TOTALS;
+		return message->query.what >= QUERY_CONNECTIONS && message->query.what < QUERY_END;
+	case MESSAGE_RENDEZVOUS:
+		return check_rendezvous(&message->rendezvous);
 	case MESSAGE_FAREWELL:
 		return memchr(message->farewell.text, 0, sizeof(message->farewell.text)) != NULL;
 	default:

@@ -15,6 +15,8 @@
  *                             <-  PAIRED id (+ segment, data bell, space bell)
  *                             or  REFUSED id reason
  *     WITHDRAW id             ->                       the end was closed, moved or not
+ *     RENDEZVOUS (+ TCP socket, segment, bells, stand-in) ->
+ *                                                      "its peer, on another host, speaks SMC-R"
  *
  *   command
  *     HELLO                   ->
@@ -27,6 +29,9 @@
  * looking at a word.  (The daemon maps that page, which the seals keep from shrinking; pwrite(2)
  * would wait for the inode's lock, which a client can hold for ever.)
  *
+ * RENDEZVOUS is never answered: from then on the two talk through the segment (ring/segment.h) and
+ * the stand-in (struct message_rendezvous).
+ *
  * A packet that is short, long, of unknown type or version, or that brings the wrong number of
  * descriptors ends the session (after one FAREWELL saying why, when that can be sent).
  */
@@ -38,8 +43,8 @@
 
 #include "ring/side.h"
 
-#define MESSAGE_VERSION 1U
-#define MESSAGE_FDS_MAX 3U  /* descriptors that one valid message carries at the most */
+#define MESSAGE_VERSION 2U
+#define MESSAGE_FDS_MAX 5U /* descriptors that one valid message carries at the most */
 #define MESSAGE_SIZE_MAX 256U
 
 enum message_type {
@@ -52,6 +57,7 @@ enum message_type {
 	MESSAGE_QUERY,
 	MESSAGE_SNAPSHOT,
 	MESSAGE_FAREWELL,
+	MESSAGE_RENDEZVOUS,
 	MESSAGE_TYPE_END
 };
 
@@ -84,7 +90,8 @@ struct message_hello {
  * @move_after: bytes either way after which a connection is handed over; 0: at once
  * @ring_bytes: virtual size of one direction's ring; a power of two, RING_BYTES_MIN to _MAX
  * @wait_yields: how often a waiter yields the processor before it sleeps
- * @reserved: zero
+ * @element_bytes: of the ring that a peer on another host writes into: its size as an RMB element
+ * @flags: POLICY_*
  *
  * The shim overrides single members from its environment (SMCU_MOVE_AFTER, ...).
  */
@@ -92,8 +99,14 @@ struct policy {
 	uint64_t move_after;
 	uint32_t ring_bytes;
 	uint32_t wait_yields;
-	uint64_t reserved;
+	uint32_t element_bytes;
+	uint32_t flags;
 };
+
+/* There is an RNIC, and the TCP option can be written: what was agreed on is taken. */
+#define POLICY_RENDEZVOUS (1U << 0)
+/* And this program may offer SMC-R to other hosts. */
+#define POLICY_OFFER (1U << 1)
 
 /**
  * struct message_welcome - the daemon's answer to HELLO
@@ -166,7 +179,92 @@ struct message_withdraw {
 	uint64_t id;
 };
 
-enum query_what { QUERY_CONNECTIONS = 1, QUERY_TOTALS = 2 };
+/**
+ * struct message_rendezvous - hands over a connection in whose SYN and SYN-ACK the SMC option was
+ * @role: RENDEZVOUS_CLIENT or _SERVER: who sent the SYN is the client
+ * @ring_bytes: of the segment, as in segment_size()
+ * @element_bytes: of the ring in direction 1, from its start on: 16 KiB to @ring_bytes, a power of two
+ * @segment: the shim's number for the segment, by which it knows it again; 0: it is used once
+ * @use: counts the uses of that segment, from 1 on
+ * @local, @peer: its addresses, believed as little as those of an OFFER
+ *
+ * Brings, in this order, the TCP socket; the segment with its seals, both directions of which have
+ * begun (SWITCH_DONE at 0, MARK_ATTACHED of end 0); and the daemon's ends of the data bell, the space
+ * bell and the *stand-in*.  The shim is end 0.  The daemon does for end 1 what a shim would:
+ *
+ *   - direction 0 is the application's stream, to be sent; direction 1 is written by the peer's
+ *     RNIC, at position modulo @element_bytes (ring_arrived()), and published by the daemon
+ *   - the verdict is a mark of end 1: MARK_ATTACHED: SMC-R; MARK_BACK: TCP.  Until one of them stands
+ *     the application writes into the ring and reads nothing.  Before the verdict, too, the daemon may
+ *     send what is in the ring by TCP, and consume it
+ *   - after MARK_BACK nothing is written into the ring any more (segment_writer.inside); the daemon
+ *     sends what is there by TCP and consumes it, and while it has not consumed all, the application's
+ *     sends wait for space (the bell is rung when a third is free, and when the ring is empty).  A
+ *     stand-in that is closed before all is consumed is a reset; afterwards it says nothing.  The
+ *     application reads from TCP as soon as the mark stands
+ *   - when the ring is empty the daemon looks for MARK_SHUT and ends TCP's stream if it finds it.  A shim
+ *     that shuts writing down sets the mark first, then looks whether all is consumed, with a fence
+ *     between: if so it shuts TCP down itself.  (Both may.)  The daemon's copy of the socket is closed
+ *     when the ring is empty and nobody is inside
+ *
+ * A segment, with its bells, may serve one connection after another of the process that made it.  The daemon
+ * sets segment_control.over to @use when it is done with one and keeps them, to SEGMENT_SPENT if it does not.
+ * Then the shim, which has left it before, empties the bells, sets the directions to zero and hands it over
+ * with the next @use; with that message come the TCP socket and the stand-in alone.
+ *
+ * Urgent data is part of both streams.  In direction 0 the shim says in segment_writer.urgent where the byte
+ * stands before it publishes it; the daemon makes of that one the last byte of a message, and by TCP an urgent
+ * one.  In direction 1 the daemon does three things before it publishes the byte: where the shim's cursor stands
+ * in front of an older urgent byte, or of a hole behind which that stands, it puts that into the hole
+ * (segment_urgent); it sets segment_writer.urgent; and it sends a byte by MSG_OOB over the stand-in, which is what
+ * POLLPRI and SIGURG come from.  The shim rings the space bell when it has passed an urgent byte and the bell
+ * is armed, however much room there is: the peer may send nothing before it knows that.
+ *
+ * The bells are closed with the application's last descriptor, like the stand-in, and not before, unless
+ * MARK_BACK stands and all is consumed: the end of a bell is that of an application that was killed.
+ *
+ * The stand-in is a stream socketpair that behaves towards its shim as the TCP socket would if that
+ * carried the data:
+ *
+ *   - the daemon shuts its writing down when the peer's stream has ended, after MARK_SHUT; and does the
+ *     same, after MARK_SHUT and MARK_CLOSED, when the peer has closed.  If the application then sends, it
+ *     sends to the stand-in; the daemon closes that without reading, and so resets it as TCP would
+ *   - a byte of the shim's lies unread in the daemon's end from the beginning: whenever the daemon closes
+ *     its end, or dies, the application gets ECONNRESET, and what was in the ring before it
+ *   - what the daemon sends over it are the bytes of urgent data, of which the value means nothing; the shim
+ *     takes them at any time, and gives the stand-in the owner (F_SETOWN) of the real socket
+ *   - the shim shuts its writing down, after MARK_SHUT, when the application does; its end is closed
+ *     with the application's last descriptor, after MARK_CLOSED, or without it if that was killed
+ *
+ * The real socket is left alone by the shim until MARK_BACK; SO_LINGER is set on it as ever, and the daemon
+ * reads it there.
+ */
+struct message_rendezvous {
+	struct message_header header;
+	uint32_t role;
+	uint32_t ring_bytes;
+	uint32_t element_bytes;
+	uint32_t segment;
+	uint32_t use;
+	uint32_t reserved;
+	struct side_address local;
+	struct side_address peer;
+};
+
+#define RENDEZVOUS_FDS 5U
+#define RENDEZVOUS_FDS_AGAIN 2U /* where the daemon has the rest */
+
+enum rendezvous_role { RENDEZVOUS_CLIENT = 1, RENDEZVOUS_SERVER = 2 };
+
+/* What is asked for, and what the records of the answer are (control/snapshot.h). */
+enum query_what {
+	QUERY_CONNECTIONS = 1, /* struct snapshot_connection */
+	QUERY_TOTALS, /* struct snapshot_totals, one */
+	QUERY_LINK_GROUPS, /* struct snapshot_link_group */
+	QUERY_LINKS, /* struct snapshot_link */
+	QUERY_DEVICES, /* struct snapshot_device */
+	QUERY_END
+};
 
 /**
  * struct message_query - a command asks; @what: enum query_what
@@ -181,7 +279,7 @@ struct message_query {
  * struct message_snapshot - the answer; brings a sealed memfd with @count records
  * @what: enum query_what
  * @count: number of records
- * @record_size: sizeof(struct snapshot_connection) or sizeof(struct snapshot_totals)
+ * @record_size: bytes of one record; see enum query_what
  */
 struct message_snapshot {
 	struct message_header header;
@@ -213,6 +311,7 @@ union message {
 	struct message_query query;
 	struct message_snapshot snapshot;
 	struct message_farewell farewell;
+	struct message_rendezvous rendezvous;
 };
 
 /**

@@ -23,9 +23,11 @@ static const struct {
 	[REASON_NOT_TCP] = {"not_tcp", "not an established, ordinary TCP socket"},
 	[REASON_OPTION] = {"option", "uses something that only TCP can serve"},
 	[REASON_STDIO] = {"stdio", "used through a standard I/O stream"},
-	[REASON_SANDBOX] = {"sandbox", "the process is sandboxed"},
+	[REASON_SANDBOX] = {"sandbox", "a program at one of the ends sandboxed itself"},
 	[REASON_OFF] = {"off", "smcu is off for this program"},
 	[REASON_PEER_GONE] = {"peer_gone", "the peer is gone"},
+	[REASON_RENDEZVOUS] = {"rendezvous", "SMC-R is being negotiated"},
+	[REASON_DECLINED] = {"declined", "one of the hosts declined SMC-R"},
 };
 
 const char *reason_text(unsigned int reason)

@@ -10,25 +10,27 @@
  * of the control protocol: append only.
  */
 enum reason {
-	REASON_NONE = 0,       /* it has moved: nothing to explain */
-	REASON_YOUNG,          /* it has not lived long enough to be handed over */
-	REASON_NO_DAEMON,      /* no smcud answered */
-	REASON_WAITING,        /* handed over; the peer has not handed over its end (yet) */
-	REASON_ATTACHED,       /* both ends are paired; the switch comes with the next write */
-	REASON_ELSEWHERE,      /* the peer is not on this host, or in another network namespace */
-	REASON_SELF,           /* the socket is connected to itself */
-	REASON_RULE,           /* a deny rule of the configuration names it */
-	REASON_LIMIT,          /* the user's limit on connections or memory is reached */
-	REASON_SECOND_USER,    /* bytes went past the shim: somebody else reads or writes the socket */
-	REASON_SHARED,         /* another process inherited the socket before it moved */
-	REASON_DESCRIPTORS,    /* the process is short of descriptors */
-	REASON_MEMORY,         /* memory could not be had */
-	REASON_NOT_TCP,        /* not an established, ordinary TCP socket (MPTCP, kTLS, ...) */
-	REASON_OPTION,         /* a socket option or call that only TCP can serve is in use */
-	REASON_STDIO,          /* standard input/output streams use the socket */
-	REASON_SANDBOX,        /* the process locked itself in */
-	REASON_OFF,            /* smcu is switched off for this program */
-	REASON_PEER_GONE,      /* it moved, and fell back when the peer went away */
+	REASON_NONE = 0, /* it has moved: nothing to explain */
+	REASON_YOUNG, /* it has not lived long enough to be handed over */
+	REASON_NO_DAEMON, /* no smcud answered */
+	REASON_WAITING, /* handed over; the peer has not handed over its end (yet) */
+	REASON_ATTACHED, /* both ends are paired; the switch comes with the next write */
+	REASON_ELSEWHERE, /* the peer is not on this host, or in another network namespace */
+	REASON_SELF, /* the socket is connected to itself */
+	REASON_RULE, /* a deny rule of the configuration names it */
+	REASON_LIMIT, /* the user's limit on connections or memory is reached */
+	REASON_SECOND_USER, /* bytes went past the shim: somebody else reads or writes the socket */
+	REASON_SHARED, /* another process inherited the socket before it moved */
+	REASON_DESCRIPTORS, /* the process is short of descriptors */
+	REASON_MEMORY, /* memory could not be had */
+	REASON_NOT_TCP, /* not an established, ordinary TCP socket (MPTCP, kTLS, ...) */
+	REASON_OPTION, /* a socket option or call that only TCP can serve is in use */
+	REASON_STDIO, /* standard input/output streams use the socket */
+	REASON_SANDBOX, /* the process, or the peer, locked itself in */
+	REASON_OFF, /* smcu is switched off for this program */
+	REASON_PEER_GONE, /* it moved, and fell back when the peer went away */
+	REASON_RENDEZVOUS, /* SMC-R is being negotiated with the peer's host */
+	REASON_DECLINED, /* SMC-R was negotiated, and one of the two hosts declined */
 	REASON_COUNT
 };
 

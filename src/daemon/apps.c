@@ -14,6 +14,7 @@
 
 #define ACCEPTS_A_TURN 32U
 #define FOREIGN_MAX 16U /* of one user; closing one takes microseconds unless it is meant ill */
+#define IDLE_REMOTES_MS 200 /* how often to look whether all is sent */
 #define IDLE_BEFORE_FIRST_MS 60000 /* who started us may not have connected yet */
 
 uint64_t apps_headroom(const struct apps *apps)
@@ -149,6 +150,10 @@ static void on_idle(void *context)
 	on_connection(apps, EPOLLIN);
 	if (apps->session_count)
 		return;
+	if (apps->remotes.count) { /* what their programs wrote last is still on its way */
+		start_idle_timer(apps, IDLE_REMOTES_MS);
+		return;
+	}
 	log_say(LOG_INFO, "no session for some time: leaving");
 	loop_stop(apps->loop);
 }
@@ -253,6 +258,8 @@ int apps_open(struct apps *apps, struct loop *loop, struct config *config,
 	if (!apps->disposer)
 		return -ENOMEM;
 	error = open_diag(&apps->diag);
+	if (!error)
+		error = caller_open(&apps->caller, loop, apps->only_uid);
 	if (error)
 		return error;
 	error = loop_watch_add(loop, &apps->listener, EPOLLIN);
@@ -261,6 +268,7 @@ int apps_open(struct apps *apps, struct loop *loop, struct config *config,
 	side_file_guard();
 	loop_task_add(loop, reap_doomed, apps);
 	loop_task_add(loop, stats_work, apps); /* after reaping, which leaves it work */
+	remotes_open(apps);
 	loop_task_add(loop, run_disposer, apps);
 	start_idle_timer(apps, IDLE_BEFORE_FIRST_MS);
 	return 0;
@@ -273,6 +281,8 @@ void apps_close(struct apps *apps)
 	for (session = apps->sessions; session; session = session->next)
 		session_doom(session, NULL);
 	reap_doomed(apps);
+	remotes_close(apps);
+	caller_close(&apps->caller);
 	loop_timer_stop(apps->loop, &apps->idle);
 	loop_timer_stop(apps->loop, &apps->retry);
 	loop_watch_remove(apps->loop, &apps->listener);

@@ -17,20 +17,27 @@
 #include <stdint.h>
 
 #include "control/snapshot.h"
+#include "daemon/caller.h"
 #include "daemon/config.h"
 #include "daemon/disposer.h"
 #include "daemon/loop.h"
+#include "daemon/remote.h"
 #include "daemon/session.h"
 #include "daemon/sock_diag.h"
+#include "daemon/tcp_option.h"
 #include "daemon/users.h"
 
 #define APPS_HEADROOM_ACCEPT (2U * SESSION_FDS_MAX)
 #define APPS_FDS_RESERVED 64U /* what the daemon has open for itself */
 #define APPS_RETRY_MS 10
 
+struct engine;
+
 /**
  * struct apps - all sessions and what they share
  * @config: settings in force; replaced on SIGHUP
+ * @caller: makes the calls that a user can block
+ * @tcp_option: our part in the TCP option's programs
  * @only_uid: the one user served, if @only_own
  * @exit_when_idle: stop the loop some time after the last session
  * @listener: the listening socket
@@ -43,7 +50,10 @@
  * @users: by uid
  * @side_files: side segments of sessions, by inode
  * @pending: offers whose peer is not known yet, by cookie
+ * @elsewhere: those of them that have no peer at the mirrored addresses, by sequence numbers
  * @questions: snapshots to make, in order; @questions_last; @walks: how many there were
+ * @engine: what speaks with other hosts; NULL: nothing does
+ * @remotes: connections to them
  * @totals: of sessions that are over, and of the daemon itself
  * @fd_limit: RLIMIT_NOFILE; @fds_held: sockets, side segments and queued descriptors
  * @netns: our SO_NETNS_COOKIE
@@ -53,7 +63,9 @@ struct apps {
 	struct loop *loop;
 	struct config *config;
 	struct disposer *disposer;
+	struct caller caller;
 	struct sock_diag diag;
+	struct tcp_option tcp_option;
 	bool only_own;
 	uid_t only_uid;
 	bool exit_when_idle;
@@ -70,9 +82,12 @@ struct apps {
 	struct user *users;
 	struct side_file *side_files;
 	struct offer *pending;
+	struct offer *elsewhere;
 	struct question *questions;
 	struct question *questions_last;
 	uint64_t walks;
+	struct engine *engine;
+	struct remotes remotes;
 	struct snapshot_totals totals;
 	uint64_t fd_limit;
 	uint64_t fds_held;

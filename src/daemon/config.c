@@ -8,14 +8,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/config_names.h"
+#include "proto/proto.h"
 #include "ring/segment.h"
 
-enum key_type { KEY_NUMBER, KEY_SIZE, KEY_RING, KEY_LIST };
+enum key_type {
+	KEY_NUMBER,
+	KEY_SIZE,
+	KEY_POWER, /* a size that is a power of two */
+	KEY_CGROUP,
+	KEY_LIST,
+	KEY_RNICS,
+	KEY_FAULTS,
+	KEY_EIDS
+};
 
 /**
  * struct key - one key
  * @width: bytes of the member at @offset
- * @list: KEY_LIST: kind and verdict
+ * @list: KEY_LIST: kind and verdict, in the struct rules at @offset
  * @variable: environment variable, or NULL
  */
 struct key {
@@ -34,7 +45,7 @@ struct key {
 };
 
 #define MEMBER(member) offsetof(struct config, member), sizeof(((struct config *)0)->member)
-#define LIST(kind, verdict) KEY_LIST, 0, 0, 0, 0, {kind, verdict}, NULL
+#define LIST(rules, kind, verdict) KEY_LIST, MEMBER(rules), 0, 0, {kind, verdict}, NULL
 #define NO_LIST                                                                                    \
 	{                                                                                          \
 		RULE_PORT, RULE_ALLOW                                                              \
@@ -44,7 +55,7 @@ struct key {
 static const struct key keys[] = {
 	{"move", "after", KEY_SIZE, MEMBER(policy.move_after), 0, TERABYTES(1), NO_LIST,
 	 "SMCU_MOVE_AFTER"},
-	{"ring", "bytes", KEY_RING, MEMBER(policy.ring_bytes), RING_BYTES_MIN, RING_BYTES_MAX,
+	{"ring", "bytes", KEY_POWER, MEMBER(policy.ring_bytes), RING_BYTES_MIN, RING_BYTES_MAX,
 	 NO_LIST, "SMCU_RING_BYTES"},
 	{"wait", "yields", KEY_NUMBER, MEMBER(policy.wait_yields), 0, 100000, NO_LIST,
 	 "SMCU_WAIT_YIELDS"},
@@ -54,12 +65,21 @@ static const struct key keys[] = {
 	 NO_LIST, NULL},
 	{"limits", "sessions_per_user", KEY_NUMBER, MEMBER(sessions_per_user), 1, 1U << 20, NO_LIST,
 	 NULL},
-	{"rules", "allow_port", LIST(RULE_PORT, RULE_ALLOW)},
-	{"rules", "deny_port", LIST(RULE_PORT, RULE_DENY)},
-	{"rules", "allow_address", LIST(RULE_ADDRESS, RULE_ALLOW)},
-	{"rules", "deny_address", LIST(RULE_ADDRESS, RULE_DENY)},
-	{"rules", "allow_program", LIST(RULE_PROGRAM, RULE_ALLOW)},
-	{"rules", "deny_program", LIST(RULE_PROGRAM, RULE_DENY)},
+	{"rules", "allow_port", LIST(rules, RULE_PORT, RULE_ALLOW)},
+	{"rules", "deny_port", LIST(rules, RULE_PORT, RULE_DENY)},
+	{"rules", "allow_address", LIST(rules, RULE_ADDRESS, RULE_ALLOW)},
+	{"rules", "deny_address", LIST(rules, RULE_ADDRESS, RULE_DENY)},
+	{"rules", "allow_program", LIST(rules, RULE_PROGRAM, RULE_ALLOW)},
+	{"rules", "deny_program", LIST(rules, RULE_PROGRAM, RULE_DENY)},
+	{"rnic", "interface", KEY_RNICS, 0, 0, 0, 0, NO_LIST, NULL},
+	{"rnic", "faults", KEY_FAULTS, 0, 0, 0, 0, NO_LIST, NULL},
+	{"smcr", "eid", KEY_EIDS, 0, 0, 0, 0, NO_LIST, NULL},
+	{"smcr", "element_bytes", KEY_POWER, MEMBER(policy.element_bytes), ELEMENT_BYTES_MIN,
+	 RING_BYTES_MAX, NO_LIST, NULL},
+	{"smcr", "max_connections", KEY_NUMBER, MEMBER(max_connections), PROTO_CONNECTIONS_LEAST,
+	 PROTO_CONNECTIONS_MAX, NO_LIST, NULL},
+	{"smcr", "deny_program", LIST(smcr_rules, RULE_PROGRAM, RULE_DENY)},
+	{"tcp_option", "attach", KEY_CGROUP, MEMBER(tcp_option), 0, 0, NO_LIST, NULL},
 	{"daemon", "idle_exit", KEY_NUMBER, MEMBER(idle_exit), 0, 31536000, NO_LIST, NULL},
 };
 
@@ -68,21 +88,32 @@ _Static_assert(KEY_COUNT <= CONFIG_KEYS_MAX, "struct config has a source for eve
 
 static const char *const source_names[] = {"built-in", "file", "environment", "command line"};
 
+/* They forbid themselves the calls that a connection through shared memory takes. */
+#define SANDBOXED "sshd, vsftpd"
+
 void config_init(struct config *config)
 {
 	memset(config, 0, sizeof(*config));
 	config->policy.move_after = 16384;
 	config->policy.ring_bytes = RING_BYTES_DEFAULT;
 	config->policy.wait_yields = 100;
+	config->policy.element_bytes = ELEMENT_BYTES_DEFAULT;
+	config->max_connections = PROTO_CONNECTIONS_MAX;
+	memset(config->eids[0], ' ', sizeof(config->eids[0]));
+	memcpy(config->eids[0], "SMCU", 4);
+	config->eid_count = 1;
 	config->connections_per_user = 65536;
 	config->memory_per_user = 512ULL << 30;
 	config->sessions_per_user = 4096;
 	config->idle_exit = 10;
+	strcpy(config->tcp_option, "auto");
+	(void)rules_add(&config->smcr_rules, RULE_PROGRAM, RULE_DENY, SANDBOXED);
 }
 
 void config_free(struct config *config)
 {
 	rules_free(&config->rules);
+	rules_free(&config->smcr_rules);
 }
 
 __attribute__((format(printf, 2, 3))) static int complain(char error[CONFIG_ERROR_MAX],
@@ -127,7 +158,9 @@ static void store(struct config *config, const struct key *key, uint64_t value)
 {
 	void *member = (char *)config + key->offset;
 
-	if (key->width == sizeof(uint32_t))
+	if (key->width == sizeof(uint8_t))
+		*(uint8_t *)member = (uint8_t)value;
+	else if (key->width == sizeof(uint32_t))
 		*(uint32_t *)member = (uint32_t)value;
 	else
 		*(uint64_t *)member = value;
@@ -137,6 +170,8 @@ static uint64_t load(const struct config *config, const struct key *key)
 {
 	const void *member = (const char *)config + key->offset;
 
+	if (key->width == sizeof(uint8_t))
+		return *(const uint8_t *)member;
 	return key->width == sizeof(uint32_t) ? *(const uint32_t *)member
 					      : *(const uint64_t *)member;
 }
@@ -153,10 +188,22 @@ static int set_number(struct config *config, const struct key *key, const char *
 		return complain(error, "%s.%s: %.60s is not between %llu and %llu", key->section,
 				key->name, text, (unsigned long long)key->least,
 				(unsigned long long)key->most);
-	if (key->type == KEY_RING && !segment_bytes_valid(value))
+	if (key->type == KEY_POWER && (value & (value - 1)) != 0)
 		return complain(error, "%s.%s: %.60s is not a power of two", key->section,
 				key->name, text);
 	store(config, key, value);
+	return 0;
+}
+
+static int set_cgroup(struct config *config, const struct key *key, const char *text,
+		      char error[CONFIG_ERROR_MAX])
+{
+	if ((text[0] != '/' && strcmp(text, "auto") != 0 && strcmp(text, "no") != 0) ||
+	    strlen(text) >= key->width)
+		return complain(error,
+				"%s.%s: '%.60s' is neither auto, no, nor the directory of a cgroup",
+				key->section, key->name, text);
+	strcpy((char *)config + key->offset, text);
 	return 0;
 }
 
@@ -168,12 +215,25 @@ static int set_list(struct config *config, const struct key *key, const char *te
 		"addresses (such as 127.0.0.1, 10.0.0.0/8, ::1)",
 		"names of programs (without directory)",
 	};
+	struct rules *rules = (struct rules *)((char *)config + key->offset);
 
 	if (anew)
-		rules_clear(&config->rules, key->list.kind, key->list.verdict);
-	if (rules_add(&config->rules, key->list.kind, key->list.verdict, text))
+		rules_clear(rules, key->list.kind, key->list.verdict);
+	if (rules_add(rules, key->list.kind, key->list.verdict, text))
 		return complain(error, "%s.%s: '%.60s' is not a list of %s", key->section,
 				key->name, text, wanted[key->list.kind]);
+	return 0;
+}
+
+static int set_names(struct config *config, const struct key *key, const char *text, int anew,
+		     char error[CONFIG_ERROR_MAX])
+{
+	char complaint[CONFIG_COMPLAINT_MAX];
+
+	if (key->type == KEY_RNICS    ? config_names_rnics(config, text, anew, complaint)
+	    : key->type == KEY_FAULTS ? config_names_faults(config, text, complaint)
+				      : config_names_eids(config, text, anew, complaint))
+		return complain(error, "%s.%s: %s", key->section, key->name, complaint);
 	return 0;
 }
 
@@ -181,10 +241,14 @@ static int set_key(struct config *config, size_t index, const char *text, enum c
 		   char error[CONFIG_ERROR_MAX])
 {
 	const struct key *key = &keys[index];
-	int result;
+	int result, anew = config->sources[index] != source;
 
 	if (key->type == KEY_LIST)
-		result = set_list(config, key, text, config->sources[index] != source, error);
+		result = set_list(config, key, text, anew, error);
+	else if (key->type == KEY_RNICS || key->type == KEY_FAULTS || key->type == KEY_EIDS)
+		result = set_names(config, key, text, anew, error);
+	else if (key->type == KEY_CGROUP)
+		result = set_cgroup(config, key, text, error);
 	else
 		result = set_number(config, key, text, error);
 	if (!result)
@@ -324,10 +388,55 @@ int config_assign(struct config *config, const char *assignment, char error[CONF
 	return 0;
 }
 
+int config_complete(struct config *config, char error[CONFIG_ERROR_MAX])
+{
+	struct policy *policy = &config->policy;
+	size_t i;
+
+	if (policy->element_bytes <= policy->ring_bytes)
+		return 0;
+	for (i = 0; keys[i].offset != offsetof(struct config, policy.element_bytes); i++)
+		;
+	if (config->sources[i] != CONFIG_BUILT_IN)
+		return complain(error, "smcr.element_bytes: %u is more than ring.bytes, %u",
+				policy->element_bytes, policy->ring_bytes);
+	policy->element_bytes = policy->ring_bytes;
+	return 0;
+}
+
+/* What is set, as it would be written; of rules, how many */
+static void describe_value(const struct config *config, const struct key *key, char *text,
+			   size_t size)
+{
+	const struct rules *rules = (const struct rules *)((const char *)config + key->offset);
+
+	switch (key->type) {
+	case KEY_LIST:
+		snprintf(text, size, "%u entries",
+			 rules->lists[key->list.kind][key->list.verdict].count);
+		return;
+	case KEY_CGROUP:
+		snprintf(text, size, "%s", (const char *)config + key->offset);
+		return;
+	case KEY_RNICS:
+		config_names_describe_rnics(config, text, size);
+		return;
+	case KEY_FAULTS:
+		config_names_describe_faults(config, text, size);
+		return;
+	case KEY_EIDS:
+		config_names_describe_eids(config, text, size);
+		return;
+	default:
+		snprintf(text, size, "%llu", (unsigned long long)load(config, key));
+	}
+}
+
 void config_describe(const struct config *config, char *text, size_t size)
 {
 	const struct key *key;
 	size_t used = 0, i;
+	char value[CONFIG_PATH_MAX + 64];
 	int written;
 
 	text[0] = 0;
@@ -335,17 +444,10 @@ void config_describe(const struct config *config, char *text, size_t size)
 		key = &keys[i];
 		if (config->sources[i] == CONFIG_BUILT_IN)
 			continue;
-		if (key->type == KEY_LIST)
-			written = snprintf(
-				text + used, size - used, "%s%s.%s=%u entries (%s)",
-				used ? " " : "", key->section, key->name,
-				config->rules.lists[key->list.kind][key->list.verdict].count,
-				source_names[config->sources[i]]);
-		else
-			written = snprintf(text + used, size - used, "%s%s.%s=%llu (%s)",
-					   used ? " " : "", key->section, key->name,
-					   (unsigned long long)load(config, key),
-					   source_names[config->sources[i]]);
+		describe_value(config, key, value, sizeof(value));
+		written =
+			snprintf(text + used, size - used, "%s%s.%s=%s (%s)", used ? " " : "",
+				 key->section, key->name, value, source_names[config->sources[i]]);
 		used += written > 0 ? (size_t)written : 0;
 	}
 }

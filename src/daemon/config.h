@@ -7,7 +7,7 @@
  * Built-in values, then the file, then the environment (SMCU_MOVE_AFTER, SMCU_RING_BYTES,
  * SMCU_WAIT_YIELDS), then --set section.key=value of the command line: what comes later wins.
  * Lines of one source that name the same list add to it; the first line of a later source replaces
- * what the sources before said.
+ * what the sources before said.  config_complete() comes last.
  *
  * One table in config.c has every key with its type and limits; nothing else knows a key's name.
  */
@@ -22,7 +22,13 @@
 
 #define CONFIG_FILE "/etc/smcu/smcu.conf"
 #define CONFIG_KEYS_MAX 32U
+#define CONFIG_PATH_MAX 256U
 #define CONFIG_ERROR_MAX 256U
+#define CONFIG_RNICS_MAX 4U
+#define CONFIG_INTERFACE_SIZE 16U
+#define CONFIG_PNETID_SIZE 17U
+#define CONFIG_EIDS_MAX 8U
+#define CONFIG_EID_SIZE 32U
 
 enum config_source {
 	CONFIG_BUILT_IN = 0,
@@ -32,13 +38,41 @@ enum config_source {
 };
 
 /**
+ * struct config_rnic - an adapter for connections to other hosts
+ * @name: of the interface
+ * @pnetid: the physical network that it is on, "" if nobody said
+ */
+struct config_rnic {
+	char name[CONFIG_INTERFACE_SIZE];
+	char pnetid[CONFIG_PNETID_SIZE];
+};
+
+/**
+ * struct config_faults - what the adapters do to packets that arrive, for tests: how many of a million
+ * @loss: are lost; @duplicate: come twice; @reorder: are overtaken
+ */
+struct config_faults {
+	uint32_t loss;
+	uint32_t duplicate;
+	uint32_t reorder;
+};
+
+/**
  * struct config - all settings
- * @policy: what WELCOME tells shims ([move], [ring], [wait])
+ * @policy: what WELCOME tells shims ([move], [ring], [wait], element_bytes of [smcr]); its flags are
+ *	not from here
  * @connections_per_user: ends offered or paired of one user's sessions
  * @memory_per_user: virtual bytes of the segments of one user's connections
  * @sessions_per_user: sessions
  * @idle_exit: seconds after the last session that a --per-user daemon stays
+ * @tcp_option: "no", the directory of the cgroup to attach the TCP option to, or "auto": the root of
+ *	cgroups, by a daemon that serves the whole host
+ * @rnics, @rnic_count: [rnic], in the order given; in force from the start of the daemon on
+ * @faults: of the adapters; likewise
+ * @eids, @eid_count: groups of hosts that this one is in, blank padded; likewise
+ * @max_connections: in a link group: 16 to 255; likewise
  * @rules: [rules]
+ * @smcr_rules: deny_program of [smcr]: who does not offer SMC-R to other hosts
  * @sources: where each key of the table in config.c came from, enum config_source
  */
 struct config {
@@ -47,7 +81,15 @@ struct config {
 	uint64_t memory_per_user;
 	uint64_t sessions_per_user;
 	uint64_t idle_exit;
+	char tcp_option[CONFIG_PATH_MAX];
+	struct config_rnic rnics[CONFIG_RNICS_MAX];
+	unsigned int rnic_count;
+	struct config_faults faults;
+	uint8_t eids[CONFIG_EIDS_MAX][CONFIG_EID_SIZE];
+	uint8_t eid_count;
+	uint8_t max_connections;
 	struct rules rules;
+	struct rules smcr_rules;
 	uint8_t sources[CONFIG_KEYS_MAX];
 };
 
@@ -69,6 +111,15 @@ int config_read_environment(struct config *config, char error[CONFIG_ERROR_MAX])
 
 /* config_assign - one "section.key=value"; returns 0 or -EINVAL with @error */
 int config_assign(struct config *config, const char *assignment, char error[CONFIG_ERROR_MAX]);
+
+/**
+ * config_complete - after the last source: see that the settings go together
+ *
+ * Where element_bytes of [smcr] was not set, it follows a smaller ring.
+ *
+ * Return: 0 or -EINVAL with @error.
+ */
+int config_complete(struct config *config, char error[CONFIG_ERROR_MAX]);
 
 /**
  * config_describe - everything that is not built in, on one line

@@ -31,9 +31,10 @@ struct chunk {
 /**
  * struct lane - one queue and its thread
  * @filling: chunk that the loop adds to; the thread does not see it before disposer_wake()
+ * @urgent: there is something in @filling that is not to wait; else it waits since @waits_since, 0: not yet
  * @lock: protects @first, @last, @asleep, @ending
  * @first, @last: chunks handed to the thread
- * @added: descriptors added by the loop, ever
+ * @added: descriptors added by the loop, ever; @handed: those that the thread was given
  * @closed: descriptors closed by the thread, ever
  * @seen: @closed when the loop looked last; @seen_at: when that was
  * @patience: milliseconds from then until the thread is poked
@@ -41,6 +42,8 @@ struct chunk {
  */
 struct lane {
 	struct chunk *filling;
+	bool urgent;
+	int64_t waits_since;
 	pthread_mutex_t lock;
 	pthread_cond_t more;
 	struct chunk *first;
@@ -50,6 +53,7 @@ struct lane {
 	bool started;
 	pthread_t thread;
 	uint64_t added;
+	uint64_t handed;
 	_Atomic uint64_t closed;
 	uint64_t seen;
 	int64_t seen_at;
@@ -58,8 +62,13 @@ struct lane {
 	const char *name;
 };
 
+/**
+ * struct disposer - all of it
+ * @idle: the last look found nothing left, and nothing was added since: the loop asks in each of its turns
+ */
 struct disposer {
 	struct lane lanes[DISPOSE_CLASSES];
+	bool idle;
 };
 
 static const char *const lane_names[DISPOSE_CLASSES] = {"smcud-quick", "smcud-socket",
@@ -189,6 +198,9 @@ static void lane_hand_over(struct lane *lane, bool wake)
 	if (!chunk)
 		return;
 	lane->filling = NULL;
+	lane->urgent = false;
+	lane->waits_since = 0;
+	lane->handed += chunk->count;
 	pthread_mutex_lock(&lane->lock);
 	if (lane->last)
 		lane->last->next = chunk;
@@ -203,10 +215,8 @@ static void lane_hand_over(struct lane *lane, bool wake)
 		pthread_cond_signal(&lane->more);
 }
 
-void disposer_add(struct disposer *disposer, enum dispose_class class, int fd,
-		  _Atomic uint32_t *blame)
+static void lane_add(struct lane *lane, int fd, _Atomic uint32_t *blame)
 {
-	struct lane *lane = &disposer->lanes[class];
 	struct chunk *chunk = lane->filling;
 
 	if (!chunk) {
@@ -227,6 +237,21 @@ void disposer_add(struct disposer *disposer, enum dispose_class class, int fd,
 		lane_hand_over(lane, true);
 }
 
+void disposer_add(struct disposer *disposer, enum dispose_class class, int fd,
+		  _Atomic uint32_t *blame)
+{
+	disposer->idle = false;
+	disposer->lanes[class].urgent = true;
+	lane_add(&disposer->lanes[class], fd, blame);
+}
+
+void disposer_add_later(struct disposer *disposer, enum dispose_class class, int fd,
+			_Atomic uint32_t *blame)
+{
+	disposer->idle = false;
+	lane_add(&disposer->lanes[class], fd, blame);
+}
+
 void disposer_wake(struct disposer *disposer)
 {
 	unsigned int i;
@@ -235,9 +260,23 @@ void disposer_wake(struct disposer *disposer)
 		lane_hand_over(&disposer->lanes[i], true);
 }
 
+/* Hand over what is to wait no longer; milliseconds until there is something, -1: nothing waits. */
+static int lane_collect(struct lane *lane, int64_t now)
+{
+	if (!lane->filling)
+		return -1;
+	if (!lane->waits_since)
+		lane->waits_since = now;
+	if (!lane->urgent && lane->filling->count < DISPOSER_LATER_MOST &&
+	    now - lane->waits_since < DISPOSER_LATER_MS)
+		return (int)(lane->waits_since + DISPOSER_LATER_MS - now);
+	lane_hand_over(lane, true);
+	return -1;
+}
+
 static uint64_t lane_left(const struct lane *lane)
 {
-	return lane->added - atomic_load_explicit(&lane->closed, memory_order_acquire);
+	return lane->handed - atomic_load_explicit(&lane->closed, memory_order_acquire);
 }
 
 uint32_t disposer_backlog(const struct disposer *disposer)
@@ -246,7 +285,8 @@ uint32_t disposer_backlog(const struct disposer *disposer)
 	unsigned int i;
 
 	for (i = 0; i < DISPOSE_CLASSES; i++)
-		sum += lane_left(&disposer->lanes[i]);
+		sum += lane_left(&disposer->lanes[i]) + disposer->lanes[i].added -
+		       disposer->lanes[i].handed;
 	return (uint32_t)sum;
 }
 
@@ -277,16 +317,22 @@ static int lane_watch(struct lane *lane, int64_t now)
 	return lane->patience;
 }
 
+static int sooner(int a, int b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 int disposer_watch(struct disposer *disposer, int64_t now)
 {
-	int wait, soonest = -1;
+	int soonest = -1;
 	unsigned int i;
 
-	disposer_wake(disposer);
+	if (disposer->idle)
+		return -1;
 	for (i = 0; i < DISPOSE_CLASSES; i++) {
-		wait = lane_watch(&disposer->lanes[i], now);
-		if (wait >= 0 && (soonest < 0 || wait < soonest))
-			soonest = wait;
+		soonest = sooner(soonest, lane_collect(&disposer->lanes[i], now));
+		soonest = sooner(soonest, lane_watch(&disposer->lanes[i], now));
 	}
+	disposer->idle = soonest < 0;
 	return soonest;
 }

@@ -14,7 +14,8 @@
  *   DISPOSE_FOREIGN  what is no socket: no valid message brings one; its close may never return
  *
  * An application's FIN waits for our copy of its socket, so the three do not wait for one another.
- * A thread sleeps when its queue is empty and is woken once a batch (disposer_wake()).
+ * A thread sleeps when its queue is empty and is woken once a batch (disposer_wake()).  What nobody waits
+ * for (disposer_add_later()) is collected for a while before that.
  *
  * Sockets block only until a signal is pending.  While a thread has something in hand the loop
  * looks every DISPOSER_PATIENCE_MS; if nothing was closed since, it sends SIGUSR1, whose handler
@@ -31,6 +32,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define DISPOSER_LATER_MS 10
+#define DISPOSER_LATER_MOST 32U
 #define DISPOSER_PATIENCE_MS 20
 #define DISPOSER_PATIENCE_MOST_MS 1024
 
@@ -53,6 +56,10 @@ void disposer_close(struct disposer *disposer);
  */
 void disposer_add(struct disposer *disposer, enum dispose_class class, int fd,
 		  _Atomic uint32_t *blame);
+
+/* disposer_add_later - disposer_add() of what may wait for DISPOSER_LATER_MOST of them or DISPOSER_LATER_MS */
+void disposer_add_later(struct disposer *disposer, enum dispose_class class, int fd,
+			_Atomic uint32_t *blame);
 
 /**
  * disposer_class - where a descriptor belongs; makes only system calls that cannot block

@@ -124,8 +124,11 @@ static int run_tasks(struct loop *loop)
 	unsigned int i;
 	int64_t left;
 
+	loop->again = false;
 	for (i = 0; i < loop->task_count; i++)
 		sleep = shorter(sleep, loop->tasks[i].run(loop->tasks[i].context));
+	if (loop->again)
+		return 0;
 	if (!loop->timers)
 		return sleep;
 	left = loop->timers->deadline - loop->now;
@@ -141,8 +144,10 @@ int loop_run(struct loop *loop)
 
 	for (;;) {
 		sleep = run_tasks(loop);
-		if (loop->stopping)
+		if (loop->stopping) {
+			loop->stopping = false;
 			return 0;
+		}
 		count = epoll_wait(loop->epoll, events, EVENTS_A_TURN, sleep);
 		if (count < 0 && errno != EINTR)
 			return -errno;
@@ -155,6 +160,11 @@ int loop_run(struct loop *loop)
 		}
 		fire_timers(loop);
 	}
+}
+
+void loop_again(struct loop *loop)
+{
+	loop->again = true;
 }
 
 void loop_stop(struct loop *loop)

@@ -7,7 +7,8 @@
  * One epoll set, level-triggered.  A turn of the loop is: wait, call the handlers of what is ready,
  * call the handlers of timers that are due, call every *task*.  A task says how long the loop may
  * sleep: 0 when it has work left, LOOP_FOREVER when it has none.  So long work (a snapshot of many
- * records) is cut into slices by its owner, and clients are served in between.
+ * records) is cut into slices by its owner, and clients are served in between.  Who leaves work to a task
+ * that may have been called in this turn already says loop_again().
  *
  * A handler may remove any watch but may not free it before the turn ends: an event for it may
  * already be in hand.  Who frees does so in a task.
@@ -62,12 +63,14 @@ struct loop_task {
  * struct loop - the loop
  * @epoll: the epoll descriptor
  * @stopping: loop_stop() was called
+ * @again: loop_again() was called
  * @now: monotonic milliseconds at the start of this turn
  * @timers: first to fire; @timers_last: last to fire
  */
 struct loop {
 	int epoll;
 	bool stopping;
+	bool again;
 	int64_t now;
 	struct loop_timer *timers;
 	struct loop_timer *timers_last;
@@ -96,6 +99,9 @@ void loop_timer_stop(struct loop *loop, struct loop_timer *timer);
 
 /* loop_task_add - call @run in each turn; there may be LOOP_TASKS_MAX */
 void loop_task_add(struct loop *loop, int (*run)(void *context), void *context);
+
+/* loop_again - call every task once more before the next sleep */
+void loop_again(struct loop *loop);
 
 /* loop_run - until loop_stop(); returns 0 or -errno */
 int loop_run(struct loop *loop);

@@ -17,9 +17,11 @@
 #include "daemon/apps.h"
 #include "daemon/config.h"
 #include "daemon/endpoint.h"
+#include "daemon/engine.h"
 #include "daemon/hash.h"
 #include "daemon/log.h"
 #include "daemon/loop.h"
+#include "daemon/tcp_option.h"
 
 #define ASSIGNMENTS_MAX 32
 #define DESCRIPTORS_WANTED (1U << 20)
@@ -50,29 +52,35 @@ struct daemon {
 	struct endpoint endpoint;
 	struct loop loop;
 	struct apps apps;
+	struct engine engine;
 	struct loop_watch signals;
 	int ready;
 };
 
 static const char usage[] =
 	"Usage: smcud [OPTION]...\n"
-	"Moves TCP connections within this host to shared memory (see smcud(8)).\n"
+	"Moves TCP connections within this host to shared memory, and those to other hosts to\n"
+	"RDMA (see smcud(8)).\n"
 	"\n"
 	"  -f, --foreground       stay in the foreground, log to standard error\n"
 	"  -c, --config FILE      read FILE instead of " CONFIG_FILE "\n"
 	"  -s, --socket PATH      listen there\n"
 	"      --per-user         serve only this user; leave when nobody is left\n"
+	"      --rnic INTERFACE[=PNETID]  use it for RDMA to other hosts; may be repeated\n"
+	"      --eid NAME         a group of hosts that this one is in; may be repeated\n"
 	"      --set SECTION.KEY=VALUE  over the configuration file and the environment\n"
 	"      --version          print the version\n"
 	"      --help             print this\n";
 
-enum { OPTION_PER_USER = 256, OPTION_SET, OPTION_VERSION, OPTION_HELP };
+enum { OPTION_PER_USER = 256, OPTION_RNIC, OPTION_EID, OPTION_SET, OPTION_VERSION, OPTION_HELP };
 
 static const struct option long_options[] = {
 	{"foreground", no_argument, NULL, 'f'},
 	{"config", required_argument, NULL, 'c'},
 	{"socket", required_argument, NULL, 's'},
 	{"per-user", no_argument, NULL, OPTION_PER_USER},
+	{"rnic", required_argument, NULL, OPTION_RNIC},
+	{"eid", required_argument, NULL, OPTION_EID},
 	{"set", required_argument, NULL, OPTION_SET},
 	{"version", no_argument, NULL, OPTION_VERSION},
 	{"help", no_argument, NULL, OPTION_HELP},
@@ -83,6 +91,23 @@ static _Noreturn void usage_error(const char *what, const char *which)
 {
 	fprintf(stderr, "smcud: %s%s (try 'smcud --help')\n", what, which);
 	exit(2);
+}
+
+static void take_assignment(struct options *options, const char *assignment)
+{
+	if (options->assignment_count == ASSIGNMENTS_MAX)
+		usage_error("too many settings on the command line: ", assignment);
+	options->assignments[options->assignment_count++] = assignment;
+}
+
+/* An option that stands for --set @key=... */
+static void take_setting(struct options *options, const char *key, const char *value)
+{
+	char *assignment;
+
+	if (asprintf(&assignment, "%s=%s", key, value) < 0)
+		usage_error("no memory for ", value);
+	take_assignment(options, assignment);
 }
 
 static void take_option(struct options *options, int option, const char *culprit)
@@ -101,9 +126,13 @@ static void take_option(struct options *options, int option, const char *culprit
 		options->per_user = true;
 		break;
 	case OPTION_SET:
-		if (options->assignment_count == ASSIGNMENTS_MAX)
-			usage_error("too many options --set", "");
-		options->assignments[options->assignment_count++] = optarg;
+		take_assignment(options, optarg);
+		break;
+	case OPTION_RNIC:
+		take_setting(options, "rnic.interface", optarg);
+		break;
+	case OPTION_EID:
+		take_setting(options, "smcr.eid", optarg);
 		break;
 	case OPTION_VERSION:
 		printf("smcud %s\n", SMCU_VERSION);
@@ -160,6 +189,8 @@ static int load_config(const struct options *options, struct config *config,
 		result = config_read_environment(config, error);
 	for (i = 0; i < options->assignment_count && !result; i++)
 		result = config_assign(config, options->assignments[i], error);
+	if (!result)
+		result = config_complete(config, error);
 	if (result)
 		config_free(config);
 	return result;
@@ -295,6 +326,16 @@ static void say_ready(struct daemon *daemon)
 	close(daemon->ready);
 }
 
+static void open_tcp_option(struct daemon *daemon)
+{
+	const char *where = daemon->config.tcp_option;
+	bool named = where[0] == '/';
+
+	if (named || (strcmp(where, "auto") == 0 && !daemon->apps.only_own))
+		(void)tcp_option_open(&daemon->apps.tcp_option, &daemon->loop,
+				      named ? where : NULL);
+}
+
 static int serve(struct daemon *daemon)
 {
 	struct apps_options options = {.listening = daemon->endpoint.listening,
@@ -308,13 +349,21 @@ static int serve(struct daemon *daemon)
 		error = watch_signals(daemon);
 	if (!error)
 		error = apps_open(&daemon->apps, &daemon->loop, &daemon->config, &options);
+	if (!error)
+		error = engine_open(&daemon->engine, &daemon->apps, &daemon->config);
 	if (error)
 		return error;
+	daemon->apps.engine = &daemon->engine;
+	open_tcp_option(daemon);
 	endpoint_sign(&daemon->endpoint);
 	say_ready(daemon);
 	snprintf(event, sizeof(event), "smcud %s serves %s", SMCU_VERSION, daemon->endpoint.path);
 	say_settings(event, &daemon->config);
 	error = loop_run(&daemon->loop);
+	tcp_option_close(&daemon->apps.tcp_option);
+	if (!error && engine_end(&daemon->engine)) /* a second signal ends that too */
+		error = loop_run(&daemon->loop);
+	engine_close(&daemon->engine);
 	apps_close(&daemon->apps);
 	return error;
 }

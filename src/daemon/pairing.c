@@ -10,25 +10,10 @@
 #include "daemon/address.h"
 #include "daemon/apps.h"
 #include "daemon/log.h"
+#include "daemon/socket.h"
+#include "daemon/tcp_option.h"
 #include "ring/doorbell.h"
 #include "ring/segment.h"
-
-/* Something that getsockopt() gives without taking the socket's lock; -1 if it does not. */
-static int64_t socket_option(int fd, int level, int name)
-{
-	int value = 0;
-	socklen_t size = sizeof(value);
-
-	return getsockopt(fd, level, name, &value, &size) < 0 ? -1 : value;
-}
-
-static uint64_t socket_word(int fd, int name)
-{
-	uint64_t value = 0;
-	socklen_t size = sizeof(value);
-
-	return getsockopt(fd, SOL_SOCKET, name, &value, &size) < 0 ? 0 : value;
-}
 
 /*
  * An offer without addresses: ask the socket itself, for our own user only, since this may wait for
@@ -59,11 +44,7 @@ static bool has_upper_protocol(int fd)
 /* The kernel did not find this socket at the addresses offered: why not? */
 static enum reason why_not_found(const struct apps *apps, int fd)
 {
-	int64_t domain = socket_option(fd, SOL_SOCKET, SO_DOMAIN);
-
-	if ((domain != AF_INET && domain != AF_INET6) ||
-	    socket_option(fd, SOL_SOCKET, SO_TYPE) != SOCK_STREAM ||
-	    socket_option(fd, SOL_SOCKET, SO_PROTOCOL) != IPPROTO_TCP)
+	if (!socket_is_tcp(fd))
 		return REASON_NOT_TCP;
 	if (socket_word(fd, SO_NETNS_COOKIE) != apps->netns)
 		return REASON_ELSEWHERE;
@@ -97,9 +78,25 @@ static enum reason find_ends(struct apps *apps, int fd, struct offer *offer)
 	return ends[1].cookie ? REASON_NONE : REASON_ELSEWHERE;
 }
 
+/* Its peer may be known by the numbers that only the two ends of one connection share. */
+static bool has_numbers(const struct apps *apps, int fd, struct offer *offer)
+{
+	struct tcp_option_state state;
+
+	if (!tcp_option_state(&apps->tcp_option, fd, &state) ||
+	    !(state.flags & TCP_OPTION_ESTABLISHED) || state.sent == state.received ||
+	    has_upper_protocol(fd))
+		return false;
+	offer->numbers = (struct offer_numbers){state.sent, state.received};
+	offer->elsewhere = true;
+	return true;
+}
+
 /* What is this socket?  Fills in @offer; REASON_NONE if it may be paired. */
 static enum reason inspect(struct apps *apps, int fd, struct offer *offer)
 {
+	enum reason reason;
+
 	offer->cookie = socket_word(fd, SO_COOKIE);
 	if (!offer->cookie)
 		return REASON_NOT_TCP;
@@ -109,7 +106,8 @@ static enum reason inspect(struct apps *apps, int fd, struct offer *offer)
 		return REASON_SELF;
 	if (rules_deny(&apps->config->rules, &offer->local, &offer->peer, offer->session->program))
 		return REASON_RULE;
-	return find_ends(apps, fd, offer);
+	reason = find_ends(apps, fd, offer);
+	return reason == REASON_ELSEWHERE && has_numbers(apps, fd, offer) ? REASON_NONE : reason;
 }
 
 static void refuse(struct session *session, uint64_t id, enum reason reason)
@@ -123,6 +121,19 @@ static void refuse(struct session *session, uint64_t id, enum reason reason)
 	session_send(session, &message, NULL, 0);
 }
 
+static void no_longer_pending(struct offer *offer)
+{
+	struct apps *apps = offer->session->apps;
+
+	if (offer->paired)
+		return;
+	HASH_DELETE(by_cookie, apps->pending, offer);
+	if (!offer->elsewhere)
+		return;
+	HASH_DELETE(by_numbers, apps->elsewhere, offer);
+	loop_timer_stop(apps->loop, &offer->patience);
+}
+
 static void forget(struct offer *offer)
 {
 	struct session *session = offer->session;
@@ -130,8 +141,7 @@ static void forget(struct offer *offer)
 	session->user->connections--;
 	session->user->memory -= offer->charged;
 	HASH_DELETE(by_id, session->offers, offer);
-	if (!offer->paired)
-		HASH_DELETE(by_cookie, session->apps->pending, offer);
+	no_longer_pending(offer);
 	free(offer);
 }
 
@@ -219,9 +229,9 @@ static void refuse_both(struct offer *first, struct offer *second, enum reason r
 	forget(second);
 }
 
-static void mark_paired(struct apps *apps, struct offer *offer)
+static void mark_paired(struct offer *offer)
 {
-	HASH_DELETE(by_cookie, apps->pending, offer);
+	no_longer_pending(offer);
 	offer->paired = true;
 }
 
@@ -244,8 +254,8 @@ static void pair(struct apps *apps, struct offer *first, struct offer *second)
 								 : REASON_MEMORY);
 		return;
 	}
-	mark_paired(apps, first);
-	mark_paired(apps, second);
+	mark_paired(first);
+	mark_paired(second);
 	error = send_end(first, second, &made, 0, ring_bytes);
 	if (!error)
 		error = send_end(second, first, &made, 1, ring_bytes);
@@ -256,9 +266,21 @@ static void pair(struct apps *apps, struct offer *first, struct offer *second)
 		apps->totals.paired++;
 }
 
+static struct offer *find_elsewhere(struct apps *apps, const struct offer *offer)
+{
+	const struct offer_numbers mirrored = {offer->numbers.received, offer->numbers.sent};
+	struct offer *peer;
+
+	HASH_FIND(by_numbers, apps->elsewhere, &mirrored, sizeof(mirrored), peer);
+	return peer;
+}
+
 static struct offer *find_peer(struct apps *apps, const struct offer *offer)
 {
 	struct offer *peer;
+
+	if (offer->elsewhere)
+		return find_elsewhere(apps, offer);
 
 	HASH_FIND(by_cookie, apps->pending, &offer->peer_cookie, sizeof(offer->peer_cookie), peer);
 	if (!peer || peer->peer_cookie != offer->cookie)
@@ -267,6 +289,23 @@ static struct offer *find_peer(struct apps *apps, const struct offer *offer)
 			       address_equal(&peer->peer, &offer->local)
 		       ? peer
 		       : NULL;
+}
+
+/* Nobody has the same numbers: it is another host's. */
+static void out_of_patience(void *context)
+{
+	struct offer *offer = context;
+
+	refuse(offer->session, offer->id, REASON_ELSEWHERE);
+	forget(offer);
+}
+
+static void await_elsewhere(struct apps *apps, struct offer *offer)
+{
+	HASH_ADD(by_numbers, apps->elsewhere, numbers, sizeof(offer->numbers), offer);
+	offer->patience.handler = out_of_patience;
+	offer->patience.context = offer;
+	loop_timer_start(apps->loop, &offer->patience, PAIRING_ELSEWHERE_MS);
 }
 
 /* The socket is what it should be: wait for its peer, or pair it. */
@@ -285,6 +324,8 @@ static enum reason admit(struct apps *apps, const struct offer *facts)
 	session->user->connections++;
 	HASH_ADD(by_id, session->offers, id, sizeof(offer->id), offer);
 	HASH_ADD(by_cookie, apps->pending, cookie, sizeof(offer->cookie), offer);
+	if (offer->elsewhere)
+		await_elsewhere(apps, offer);
 	peer = find_peer(apps, offer);
 	if (peer)
 		pair(apps, peer, offer);

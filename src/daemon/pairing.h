@@ -18,6 +18,12 @@
  * pending nothing is sent.  A pending or a paired end is forgotten with WITHDRAW or with its
  * session; all that is kept of a paired end is that it counts towards its user's limits.
  *
+ * An end that has no peer at the mirrored addresses may have it in another network namespace of this
+ * kernel, or behind address translation.  If its initial sequence numbers were recorded
+ * (tcp_option.h), it waits PAIRING_ELSEWHERE_MS for an end that has the same two the other way
+ * round.  They come from the kernel with the socket itself, so that nobody can claim another's.  The
+ * addresses of such an end are what its process says they are: they matter to rules and are shown.
+ *
  * Only calls that cannot block are made on an offered descriptor: getsockopt(2) of what needs no
  * socket lock.  TCP_INFO, getsockname(2) and getpeername(2) wait for the lock, which a client holds
  * for ever by sending from memory that never arrives.
@@ -32,13 +38,25 @@
 #include "daemon/hash.h"
 #include "daemon/session.h"
 
+#define PAIRING_ELSEWHERE_MS 10000
+
+/**
+ * struct offer_numbers - the initial sequence numbers of a connection, as one end has them
+ */
+struct offer_numbers {
+	uint32_t sent;
+	uint32_t received;
+};
+
 /**
  * struct offer - one end, pending or paired
  * @id: the session's number for it
  * @cookie: of its socket; @peer_cookie: of its peer's
+ * @numbers: its initial sequence numbers, if @elsewhere
+ * @elsewhere: looks for its peer by them, not by address; @patience runs meanwhile
  * @paired: no longer in apps.pending
  * @charged: bytes counted towards the user's memory
- * @by_id: in session.offers; @by_cookie: in apps.pending
+ * @by_id: in session.offers; @by_cookie: in apps.pending; @by_numbers: in apps.elsewhere
  */
 struct offer {
 	struct session *session;
@@ -47,10 +65,14 @@ struct offer {
 	uint64_t peer_cookie;
 	struct side_address local;
 	struct side_address peer;
+	struct offer_numbers numbers;
+	bool elsewhere;
+	struct loop_timer patience;
 	bool paired;
 	uint64_t charged;
 	UT_hash_handle by_id;
 	UT_hash_handle by_cookie;
+	UT_hash_handle by_numbers;
 };
 
 /**

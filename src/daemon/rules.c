@@ -185,20 +185,31 @@ static bool list_matches(const struct rule_list *list, enum rule_kind kind,
 	return false;
 }
 
+static bool kind_denies(const struct rules *rules, enum rule_kind kind,
+			const struct side_address *local, const struct side_address *peer,
+			const char *program)
+{
+	const struct rule_list *lists = rules->lists[kind];
+
+	if (lists[RULE_DENY].count &&
+	    list_matches(&lists[RULE_DENY], kind, local, peer, program))
+		return true;
+	return lists[RULE_ALLOW].count &&
+	       !list_matches(&lists[RULE_ALLOW], kind, local, peer, program);
+}
+
 bool rules_deny(const struct rules *rules, const struct side_address *local,
 		const struct side_address *peer, const char *program)
 {
-	const struct rule_list *lists;
 	unsigned int kind;
 
-	for (kind = 0; kind < RULE_KINDS; kind++) {
-		lists = rules->lists[kind];
-		if (lists[RULE_DENY].count &&
-		    list_matches(&lists[RULE_DENY], kind, local, peer, program))
+	for (kind = 0; kind < RULE_KINDS; kind++)
+		if (kind_denies(rules, kind, local, peer, program))
 			return true;
-		if (lists[RULE_ALLOW].count &&
-		    !list_matches(&lists[RULE_ALLOW], kind, local, peer, program))
-			return true;
-	}
 	return false;
+}
+
+bool rules_deny_program(const struct rules *rules, const char *program)
+{
+	return kind_denies(rules, RULE_PROGRAM, NULL, NULL, program);
 }

@@ -71,4 +71,7 @@ void rules_free(struct rules *rules);
 bool rules_deny(const struct rules *rules, const struct side_address *local,
 		const struct side_address *peer, const char *program);
 
+/* rules_deny_program - may no connection of @program move? */
+bool rules_deny_program(const struct rules *rules, const char *program);
+
 #endif

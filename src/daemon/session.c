@@ -12,8 +12,11 @@
 #include <unistd.h>
 
 #include "daemon/apps.h"
+#include "daemon/engine.h"
 #include "daemon/log.h"
 #include "daemon/pairing.h"
+#include "daemon/remote.h"
+#include "daemon/remote_kept.h"
 #include "daemon/stats.h"
 
 /* A packet longer than any message shows as one that was cut. */
@@ -235,12 +238,26 @@ static bool take_side(struct session *session, int fd)
 	return true;
 }
 
+/* Is there all that SMC-R to other hosts takes, and may this program have it? */
+static uint32_t policy_flags(const struct session *session)
+{
+	const struct apps *apps = session->apps;
+
+	if (!apps->engine || !apps->engine->rnic_count || !tcp_option_may_work(&apps->tcp_option))
+		return 0;
+	if (rules_deny_program(&apps->config->rules, session->program) ||
+	    rules_deny_program(&apps->config->smcr_rules, session->program))
+		return POLICY_RENDEZVOUS;
+	return POLICY_RENDEZVOUS | POLICY_OFFER;
+}
+
 static void say_welcome(struct session *session)
 {
 	union message message;
 
 	message_init(&message, MESSAGE_WELCOME);
 	message.welcome.policy = session->apps->config->policy;
+	message.welcome.policy.flags = policy_flags(session);
 	message.welcome.daemon_pid = getpid();
 	snprintf(message.welcome.release, sizeof(message.welcome.release), "%s", SMCU_VERSION);
 	session_send(session, &message, NULL, 0);
@@ -265,22 +282,33 @@ static void take_hello(struct session *session, const struct message_hello *hell
 	say_welcome(session);
 }
 
-/* @fd: what came with it, or -1; it is taken over. */
-static void take_message(struct session *session, const union message *message, int fd)
+static void dispose_all(struct session *session, const int *fds, unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++)
+		apps_dispose(session->apps, session->user, fds[i]);
+}
+
+/* @fds: what came with it, as many as that message may bring; they are taken over. */
+static void take_message(struct session *session, const union message *message, const int *fds,
+			 unsigned int count)
 {
 	if (message->header.type == MESSAGE_HELLO) {
-		take_hello(session, &message->hello, fd);
+		take_hello(session, &message->hello, count ? fds[0] : -1);
 		return;
 	}
 	if (!session->role) {
-		if (fd >= 0)
-			apps_dispose(session->apps, session->user, fd);
+		dispose_all(session, fds, count);
 		session_doom(session, "no HELLO");
 		return;
 	}
 	switch (message->header.type) {
 	case MESSAGE_OFFER:
-		pairing_offer(session, &message->offer, fd);
+		pairing_offer(session, &message->offer, fds[0]);
+		break;
+	case MESSAGE_RENDEZVOUS:
+		remote_open(session, &message->rendezvous, fds, count);
 		break;
 	case MESSAGE_WITHDRAW:
 		pairing_withdraw(session, message->withdraw.id);
@@ -320,6 +348,7 @@ static int check_packet(const struct msghdr *packet, const union message *messag
 	case MESSAGE_HELLO:
 	case MESSAGE_OFFER:
 	case MESSAGE_WITHDRAW:
+	case MESSAGE_RENDEZVOUS:
 	case MESSAGE_QUERY:
 		return 0;
 	default:
@@ -350,17 +379,16 @@ static void take_packet(struct session *session, struct msghdr *packet,
 			const union message *message, size_t length)
 {
 	int fds[SESSION_FDS_MAX], error = 0;
-	unsigned int i, count = collect_fds(packet, fds);
+	unsigned int count = collect_fds(packet, fds);
 
 	if (!session->doomed) {
 		error = check_packet(packet, message, length, count);
 		if (!error) {
-			take_message(session, message, count ? fds[0] : -1);
+			take_message(session, message, fds, count);
 			return;
 		}
 	}
-	for (i = 0; i < count; i++)
-		apps_dispose(session->apps, session->user, fds[i]);
+	dispose_all(session, fds, count);
 	if (length || count)
 		session_doom(session, complaint(error));
 	else
@@ -469,6 +497,7 @@ void session_free(struct session *session)
 	struct outgoing *out;
 
 	say_farewell(session);
+	remote_kept_close(session);
 	loop_timer_stop(apps->loop, &session->hello_timer);
 	while ((out = session->outbox)) {
 		session->outbox = out->next;

@@ -39,6 +39,7 @@
 struct apps;
 struct offer;
 struct question;
+struct remote_map;
 
 /**
  * struct outgoing - a message that the socket did not take yet
@@ -64,6 +65,7 @@ struct outgoing {
  * @program: name under which the process was started
  * @outbox, @outbox_last, @outbox_count: messages that the socket did not take yet
  * @offers: its ends, by id
+ * @kept, @kept_count: segments that it keeps (remote_kept.h)
  * @question: what it asked and is not answered yet
  * @doomed: to be reaped; @farewell: what to tell it then, "" for nothing
  * @stalled: not watched for want of descriptors
@@ -83,6 +85,8 @@ struct session {
 	struct outgoing *outbox_last;
 	unsigned int outbox_count;
 	struct offer *offers;
+	struct remote_map *kept;
+	unsigned int kept_count;
 	struct question *question;
 	bool doomed;
 	bool stalled;

@@ -11,10 +11,14 @@
 #include "control/reason.h"
 #include "control/snapshot.h"
 #include "daemon/apps.h"
+#include "daemon/listing.h"
+#include "daemon/listing_remote.h"
 #include "daemon/log.h"
 #include "ring/side.h"
 
 #define STEPS_A_TURN 8U
+
+_Static_assert(STATS_SLICE <= LISTING_BATCH, "a slice is looked up at once");
 
 /* A header as pread() fills it */
 union plain_header {
@@ -30,7 +34,7 @@ union plain_header {
  * @segment: of an ended session: its side segment, ours to close; else -1
  * @position: record to read next; @used: records of this segment, valid once @position > 0 or @begun
  * @walk: number of this walk; a side file that has it was read already
- * @file: QUERY_CONNECTIONS: memfd with @count records so far
+ * @file: what is asked of side segments or of the daemon: memfd with @count records so far
  * @totals: QUERY_TOTALS and ended sessions: the sums so far
  */
 struct question {
@@ -80,10 +84,11 @@ void stats_ask(struct session *session, uint32_t what)
 		session_doom(session, "no memory for the answer");
 		return;
 	}
-	question->session = session->apps->sessions;
+	if (what == QUERY_CONNECTIONS || what == QUERY_TOTALS)
+		question->session = session->apps->sessions;
 	session->question = question;
 	session->user->questions++;
-	if (what != QUERY_CONNECTIONS)
+	if (what == QUERY_TOTALS)
 		return;
 	question->file = memfd_create("smcu-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (question->file < 0)
@@ -166,6 +171,14 @@ static uint32_t moved_of(const struct side_record *record)
 	return (record->send.moved ? 1U : 0U) | (record->receive.moved ? 2U : 0U);
 }
 
+/* Through shared memory with the daemon, a connection has moved in both directions. */
+static uint32_t moved_now(const struct side_record *record)
+{
+	if (record->flags & SIDE_BACK)
+		return 0;
+	return record->state == SIDE_SMCR ? 3U : moved_of(record);
+}
+
 static void fill_connection(struct snapshot_connection *out, const struct side_record *record,
 			    const struct session *session)
 {
@@ -175,7 +188,7 @@ static void fill_connection(struct snapshot_connection *out, const struct side_r
 	out->uid = session->user->uid;
 	out->pid = session->shares_pids && record->pid > 0 ? record->pid : session->pid;
 	out->fd = record->fd;
-	out->moved = moved_of(record);
+	out->moved = moved_now(record);
 	out->cookie = record->cookie;
 	out->local = record->local;
 	out->peer = record->peer;
@@ -192,10 +205,10 @@ static void add_record(struct snapshot_totals *totals, const struct side_record 
 {
 	unsigned int i;
 
-	if (record->state != SIDE_TCP && record->state != SIDE_SHM)
+	if (record->state != SIDE_TCP && record->state != SIDE_SHM && record->state != SIDE_SMCR)
 		return;
 	totals->connections++;
-	if (moved_of(record))
+	if (moved_of(record) || record->state == SIDE_SMCR)
 		totals->moved++;
 	else
 		totals->reasons[reason_of(record)]++;
@@ -251,7 +264,7 @@ static void take_records(struct question *question, const struct side_record *re
 	ssize_t written;
 
 	for (i = 0; i < count; i++) {
-		if (records[i].state == SIDE_FREE || records[i].state > SIDE_LISTENING)
+		if (records[i].state == SIDE_FREE || records[i].state > SIDE_SMCR)
 			continue;
 		if (question->what == QUERY_TOTALS)
 			add_record(&question->totals, &records[i]);
@@ -260,6 +273,7 @@ static void take_records(struct question *question, const struct side_record *re
 	}
 	if (!filled)
 		return;
+	listing_remotes(question->session->apps->engine, out, filled, question->session->user->uid);
 	written = write(question->file, out, filled * sizeof(out[0]));
 	if (written > 0)
 		question->count += (uint32_t)((size_t)written / sizeof(out[0]));
@@ -312,6 +326,34 @@ static void complete_totals(const struct apps *apps, struct snapshot_totals *tot
 	totals->paired = apps->totals.paired;
 	memcpy(totals->refused, apps->totals.refused, sizeof(totals->refused));
 	totals->uptime_ms = (uint64_t)(apps->loop->now - apps->started);
+	totals->smcr = apps->totals.smcr;
+	totals->fallbacks = apps->totals.fallbacks;
+	totals->failed = apps->totals.failed;
+	memcpy(totals->declines, apps->totals.declines, sizeof(totals->declines));
+}
+
+void stats_smcr(struct apps *apps)
+{
+	apps->totals.smcr++;
+}
+
+void stats_failed(struct apps *apps)
+{
+	apps->totals.failed++;
+}
+
+void stats_fell_back(struct apps *apps, uint32_t diagnosis)
+{
+	struct snapshot_totals *totals = &apps->totals;
+	unsigned int i = 0;
+
+	totals->fallbacks++;
+	while (i < SNAPSHOT_DECLINES - 1 && totals->declines[i].count &&
+	       totals->declines[i].diagnosis != diagnosis)
+		i++;
+	if (!totals->declines[i].count)
+		totals->declines[i].diagnosis = diagnosis;
+	totals->declines[i].count++;
 }
 
 static int write_totals(struct apps *apps, struct question *question)
@@ -328,14 +370,30 @@ static int write_totals(struct apps *apps, struct question *question)
 	return 0;
 }
 
+/* What was asked for, in a file; returns the bytes of one record, 0 if there is no memory for it. */
+static size_t complete_answer(struct apps *apps, struct question *question)
+{
+	switch (question->what) {
+	case QUERY_CONNECTIONS:
+		return sizeof(struct snapshot_connection);
+	case QUERY_TOTALS:
+		return write_totals(apps, question) < 0 ? 0 : sizeof(struct snapshot_totals);
+	default:
+		return listing_write(apps->engine, question->what, question->file,
+				     &question->count);
+	}
+}
+
 static void answer(struct apps *apps, struct question *question)
 {
 	struct session *asker = question->asker;
 	union message message;
+	size_t record_size;
 
 	asker->question = NULL;
 	asker->user->questions--;
-	if (question->what == QUERY_TOTALS && write_totals(apps, question) < 0) {
+	record_size = complete_answer(apps, question);
+	if (!record_size) {
 		session_doom(asker, "no memory for the answer");
 		return;
 	}
@@ -344,9 +402,7 @@ static void answer(struct apps *apps, struct question *question)
 	message_init(&message, MESSAGE_SNAPSHOT);
 	message.snapshot.what = question->what;
 	message.snapshot.count = question->count;
-	message.snapshot.record_size = question->what == QUERY_TOTALS
-					       ? sizeof(struct snapshot_totals)
-					       : sizeof(struct snapshot_connection);
+	message.snapshot.record_size = (uint32_t)record_size;
 	if (session_send(asker, &message, &question->file, 1))
 		session_doom(asker, "the answer could not be sent");
 }

@@ -9,6 +9,9 @@
  * Segments are read with pread(2), which waits for nobody.  What is read are numbers; strings, uids
  * and pids come from the daemon.
  *
+ * What is asked of the daemon itself (link groups, links, adapters: listing.h) is answered when its turn
+ * comes.
+ *
  * When a session ends, its totals and the records still in use are added to those of the daemon, in
  * the same queue: a later question counts them.
  */
@@ -24,6 +27,14 @@
 #define STATS_QUESTIONS_MAX 8U /* of one user at a time: the others wait for them */
 
 struct apps;
+
+/* How the rendezvous with another host ended. */
+
+void stats_smcr(struct apps *apps);
+void stats_failed(struct apps *apps);
+
+/* stats_fell_back - @diagnosis: as in a Decline, CLC_* */
+void stats_fell_back(struct apps *apps, uint32_t diagnosis);
 
 /* stats_ask - a QUERY arrived; a second one before the answer dooms the session */
 void stats_ask(struct session *session, uint32_t what);

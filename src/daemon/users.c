@@ -20,11 +20,27 @@ struct user *users_enter(struct user **users, uid_t uid)
 	return user;
 }
 
-void users_leave(struct user **users, struct user *user)
+static void forget_unused(struct user **users, struct user *user)
 {
-	user->sessions--;
-	if (user->sessions || atomic_load(&user->foreign))
+	if (user->sessions || user->kept || atomic_load(&user->foreign))
 		return;
 	HASH_DELETE(hh, *users, user);
 	free(user);
+}
+
+void users_leave(struct user **users, struct user *user)
+{
+	user->sessions--;
+	forget_unused(users, user);
+}
+
+void users_keep(struct user *user)
+{
+	user->kept++;
+}
+
+void users_let_go(struct user **users, struct user *user)
+{
+	user->kept--;
+	forget_unused(users, user);
 }

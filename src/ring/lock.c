@@ -12,12 +12,16 @@
 #include <unistd.h>
 
 #include "ring/side.h"
+#include "ring/wait.h"
 
 #define YIELDS_BEFORE_SLEEP 50
 #define TRIES_BEFORE_DOUBT 70 /* some 20 ms: nobody copies for so long */
 #define TRIES_BEFORE_PATIENCE 80 /* then each sleep is longer, up to PATIENCE times */
 #define PATIENCE 16
 #define MOMENT_NS 1000000
+#define QUIET_PAUSES 100000000U /* some seconds */
+
+_Atomic bool lock_is_quiet;
 
 /*
  * A killed process keeps its number until it is waited for, and who should wait for it may be who
@@ -45,17 +49,34 @@ static bool thread_is_gone(uint32_t tid, unsigned int tries)
 
 static void sleep_on(_Atomic uint32_t *word, uint32_t value, unsigned int tries)
 {
-	const unsigned int beyond = tries > TRIES_BEFORE_PATIENCE ? tries - TRIES_BEFORE_PATIENCE : 0;
+	const unsigned int beyond =
+		tries > TRIES_BEFORE_PATIENCE ? tries - TRIES_BEFORE_PATIENCE : 0;
 	const struct timespec moment = {
 		.tv_nsec = MOMENT_NS * (long)(beyond < PATIENCE ? beyond + 1 : PATIENCE)};
 
 	syscall(SYS_futex, word, FUTEX_WAIT, value, &moment, NULL, 0);
 }
 
+static int take_quietly(_Atomic uint32_t *word, uint32_t tid)
+{
+	uint32_t value = atomic_load(word);
+
+	for (unsigned int pauses = 0; value && pauses < QUIET_PAUSES; pauses++) {
+		if ((value & ~SIDE_LOCK_WAITERS) == tid)
+			return -EDEADLK;
+		wait_pause();
+		value = atomic_load(word);
+	}
+	/* Of several that give up on the holder, one is first. */
+	return atomic_compare_exchange_strong(word, &value, tid) ? 0 : take_quietly(word, tid);
+}
+
 int lock_take_slowly(_Atomic uint32_t *word, uint32_t tid)
 {
 	const int saved = errno;
 
+	if (lock_is_quiet)
+		return take_quietly(word, tid);
 	for (unsigned int tries = 0;; tries++) {
 		uint32_t value = atomic_load_explicit(word, memory_order_relaxed);
 		uint32_t holder = value & ~SIDE_LOCK_WAITERS;
@@ -87,6 +108,8 @@ void lock_wake(_Atomic uint32_t *word)
 {
 	const int saved = errno;
 
+	if (lock_is_quiet)
+		return; /* a waiter's sleep is short */
 	syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
 	errno = saved;
 }

@@ -2,10 +2,12 @@
 /*
  * A lock in shared memory that survives its holder
  *
- * The word holds the holder's thread id.  Holders keep it for a copy of at most RING_PIECE bytes and
- * never sleep with it.  Who waits yields, then sleeps on the word for a millisecond at a time (later
- * for up to 16), and takes the lock over from a thread that no longer exists, or that is dead and not
- * yet waited for.
+ * The word holds the holder's thread id.  A holder copies what its call can move now, piece by piece: as
+ * long as the ring has room or data, which for a large call and a peer that keeps up is all of it.  It
+ * does not wait for the peer with the lock; but who sends from a file or a pipe reads that with it, and
+ * may sleep there.
+ * Who waits yields, then sleeps on the word for a millisecond at a time (later for up to 16), and takes
+ * the lock over from a thread that no longer exists, or that is dead and not yet waited for.
  * What the lock guards must be consistent at each instruction, since its holder may be killed at
  * any.
  */
@@ -15,6 +17,12 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+/*
+ * Set in a process that may not make system calls: who waits only pauses, and takes the lock over after
+ * some seconds, since it cannot ask whether the holder lives; nobody is woken.
+ */
+extern _Atomic bool lock_is_quiet;
 
 /**
  * lock_take - take the lock, waiting for it

@@ -13,6 +13,26 @@ static uint64_t own_position(const struct ring *ring)
 	return atomic_load_explicit(&ring->own->position, memory_order_relaxed);
 }
 
+/* Once: another process that holds our end, and may not be our friend, can write there. */
+static uint64_t read_once(const uint64_t *word)
+{
+	return *(const volatile uint64_t *)word;
+}
+
+bool ring_map(struct ring *ring)
+{
+	void *far;
+
+	if (ring->far || ring->bytes <= SEGMENT_NEAR)
+		return true;
+	far = mmap(NULL, ring->bytes - SEGMENT_NEAR, PROT_READ | PROT_WRITE, MAP_SHARED,
+		   ring->segment, (off_t)ring->far_offset);
+	if (far == MAP_FAILED)
+		return false;
+	ring->far = far;
+	return true;
+}
+
 /* Contiguous bytes from @offset, at most @n, and where they are. */
 static ssize_t ring_span(struct ring *ring, uint64_t offset, uint64_t n, uint8_t **span)
 {
@@ -20,14 +40,8 @@ static ssize_t ring_span(struct ring *ring, uint64_t offset, uint64_t n, uint8_t
 		*span = ring->near + offset;
 		return (ssize_t)(n < SEGMENT_NEAR - offset ? n : SEGMENT_NEAR - offset);
 	}
-	if (!ring->far) {
-		void *far = mmap(NULL, ring->bytes - SEGMENT_NEAR, PROT_READ | PROT_WRITE,
-				 MAP_SHARED, ring->segment, (off_t)ring->far_offset);
-
-		if (far == MAP_FAILED)
-			return -ENOMEM;
-		ring->far = far;
-	}
+	if (!ring_map(ring))
+		return -ENOMEM;
 	*span = ring->far + (offset - SEGMENT_NEAR);
 	return (ssize_t)n;
 }
@@ -53,7 +67,7 @@ void ring_share(uint32_t rings)
 
 static uint32_t reach_of(const struct ring *ring, uint64_t produced)
 {
-	return produced - ring->run >= RING_STREAM_RUN
+	return produced - atomic_load_explicit(&ring->run, memory_order_relaxed) >= RING_STREAM_RUN
 		       ? RING_CACHE_BYTES / 2
 		       : atomic_load_explicit(&ring_reach, memory_order_relaxed);
 }
@@ -62,8 +76,9 @@ ssize_t ring_reserve(struct ring *ring, uint8_t **span)
 {
 	struct side_direction *own = ring->own;
 	uint64_t produced = own_position(ring);
-	uint64_t consumed = atomic_load_explicit(&ring->shared->reader.consumed, memory_order_acquire);
-	uint64_t offset, room;
+	uint64_t consumed =
+		atomic_load_explicit(&ring->shared->reader.consumed, memory_order_acquire);
+	uint64_t offset, room, lap;
 
 	if (consumed < own->seen || consumed > produced)
 		return -EPROTO;
@@ -77,14 +92,24 @@ ssize_t ring_reserve(struct ring *ring, uint8_t **span)
 			begin_lap(own, produced);
 		}
 	}
-	offset = produced - own->lap;
-	if (consumed >= own->lap)
+	lap = read_once(&own->lap);
+	offset = produced - lap;
+	if (consumed >= lap)
 		room = ring->bytes - offset;
 	else
-		room = consumed - own->previous_lap - offset;
+		room = consumed - read_once(&own->previous_lap) - offset;
 	if (offset > ring->bytes || room > ring->bytes - offset)
 		return -EPROTO; /* only a holder of our own end can have done this */
 	return room ? ring_span(ring, offset, room, span) : 0;
+}
+
+static void publish(struct ring *ring, uint64_t produced)
+{
+	struct side_direction *own = ring->own;
+
+	atomic_store_explicit(&own->position, produced, memory_order_relaxed);
+	atomic_store_explicit(&ring->shared->writer.lap, own->lap, memory_order_relaxed);
+	atomic_store_explicit(&ring->shared->writer.produced, produced, memory_order_release);
 }
 
 void ring_publish(struct ring *ring, size_t n)
@@ -93,11 +118,24 @@ void ring_publish(struct ring *ring, size_t n)
 	uint64_t produced = own_position(ring) + n;
 	uint64_t reach = produced - own->lap;
 
-	if (reach > own->high_water)
-		own->high_water = (uint32_t)reach;
-	atomic_store_explicit(&own->position, produced, memory_order_relaxed);
-	atomic_store_explicit(&ring->shared->writer.lap, own->lap, memory_order_relaxed);
-	atomic_store_explicit(&ring->shared->writer.produced, produced, memory_order_release);
+	if (reach > atomic_load_explicit(&own->high_water, memory_order_relaxed))
+		atomic_store_explicit(&own->high_water, (uint32_t)reach, memory_order_relaxed);
+	publish(ring, produced);
+}
+
+void ring_arrived(struct ring *ring, uint64_t position)
+{
+	if (position == own_position(ring))
+		return;
+	ring->own->lap = (position - 1) / ring->bytes * ring->bytes;
+	publish(ring, position);
+}
+
+const uint8_t *ring_arrived_at(struct ring *ring, uint64_t position)
+{
+	uint8_t *at;
+
+	return ring_span(ring, position % ring->bytes, 1, &at) > 0 ? at : NULL;
 }
 
 /*
@@ -108,7 +146,8 @@ static ssize_t readable(struct ring *ring, uint64_t *offset)
 {
 	struct side_direction *own = ring->own;
 	uint64_t consumed = own_position(ring);
-	uint64_t produced = atomic_load_explicit(&ring->shared->writer.produced, memory_order_acquire);
+	uint64_t produced =
+		atomic_load_explicit(&ring->shared->writer.produced, memory_order_acquire);
 	uint64_t lap = atomic_load_explicit(&ring->shared->writer.lap, memory_order_relaxed);
 	uint64_t limit = produced;
 
@@ -126,7 +165,7 @@ static ssize_t readable(struct ring *ring, uint64_t *offset)
 		else
 			limit = lap;
 	}
-	*offset = consumed - own->lap;
+	*offset = consumed - read_once(&own->lap);
 	if (*offset > ring->bytes || limit - consumed > ring->bytes - *offset)
 		return -EPROTO;
 	return (ssize_t)(limit - consumed);
@@ -142,7 +181,9 @@ ssize_t ring_front_at(struct ring *ring, size_t skip, uint8_t **span)
 	if (skip < (size_t)n)
 		return ring_span(ring, offset + skip, (size_t)n - skip, span);
 	/* What follows, if anything, begins the next lap at offset 0. */
-	rest = ring->own->seen - own_position(ring) - (size_t)n;
+	rest = read_once(&ring->own->seen) - own_position(ring) - (size_t)n;
+	if (rest > ring->bytes)
+		return -EPROTO; /* only a holder of our own end can have done this */
 	skip -= (size_t)n;
 	return skip < rest ? ring_span(ring, skip, rest - skip, span) : 0;
 }
@@ -185,7 +226,7 @@ bool ring_writable(const struct ring *ring)
 void ring_trim(struct ring *ring, uint32_t least)
 {
 	struct side_direction *own = ring->own;
-	uint32_t touched = own->high_water;
+	uint32_t touched = atomic_load_explicit(&own->high_water, memory_order_relaxed);
 	uint8_t *far;
 
 	if (touched < least || touched == 0 || ring_unread(ring))
@@ -197,7 +238,7 @@ void ring_trim(struct ring *ring, uint32_t least)
 			return;
 		(void)madvise(far, ring->bytes - SEGMENT_NEAR, MADV_REMOVE);
 	}
-	own->high_water = 0;
+	atomic_store_explicit(&own->high_water, 0, memory_order_relaxed);
 }
 
 void ring_unmap(struct ring *ring)

@@ -15,12 +15,14 @@
  *   same lap:        | free | C data P | free ........ |
  *   writer lapped:   | data P | free | C data (end of lap) | unused |
  *
- * Each end trusts only its side record.  The peer's cursors are copied from the segment, checked
- * (monotonic, never more than a ring apart, every offset inside the ring) and then used; a bad one
- * is -EPROTO, which ends this connection and nothing else.  Stores are ordered so that at each
+ * The peer's cursors are copied from the segment, checked against the side record (monotonic, never
+ * more than a ring apart, every offset inside the ring) and then used; a bad one is -EPROTO, which
+ * ends this connection and nothing else.  The record says where we are, but not where to write: it
+ * is shared with whoever holds the same end, after a fork perhaps another user, and offsets made of
+ * it are checked as well.  Stores are ordered so that at each
  * instruction the cursors are consistent: a writer may be killed anywhere.
  *
- * All functions but ring_available() and ring_room() want the direction's lock (lock.h) held.
+ * All functions but ring_available(), ring_room() and ring_arrived_at() want the direction's lock (lock.h) held.
  */
 #ifndef SMCU_RING_RING_H
 #define SMCU_RING_RING_H
@@ -60,7 +62,9 @@ static inline size_t ring_piece(size_t n)
 {
 	size_t piece = n / 4;
 
-	return piece < RING_PIECE_LEAST ? RING_PIECE_LEAST : piece > RING_PIECE ? RING_PIECE : piece;
+	return piece < RING_PIECE_LEAST ? RING_PIECE_LEAST
+	       : piece > RING_PIECE	? RING_PIECE
+					: piece;
 }
 
 /**
@@ -72,7 +76,7 @@ static inline size_t ring_piece(size_t n)
  * @bytes: size of the ring
  * @segment: descriptor of the segment, to map @far from
  * @far_offset: where the far part stands in the segment
- * @run: writing: stream position at which the present run began
+ * @run: writing: stream position at which the present run began; readers of our end set it too
  */
 struct ring {
 	struct segment_direction *shared;
@@ -82,7 +86,7 @@ struct ring {
 	uint32_t bytes;
 	int segment;
 	uint64_t far_offset;
-	uint64_t run;
+	_Atomic uint64_t run;
 };
 
 /* ring_share - this process has so many rings in use: how far each goes when its reader keeps up */
@@ -100,8 +104,26 @@ ssize_t ring_reserve(struct ring *ring, uint8_t **span);
 /* ring_end_run - the reader slept, or its program has answered: what follows is a new run */
 static inline void ring_end_run(struct ring *ring)
 {
-	ring->run = atomic_load_explicit(&ring->own->position, memory_order_relaxed);
+	atomic_store_explicit(&ring->run,
+			      atomic_load_explicit(&ring->own->position, memory_order_relaxed),
+			      memory_order_relaxed);
 }
+
+/**
+ * ring_arrived - the peer's adapter has written the bytes before @position, each at its position
+ * modulo the ring's size: make them visible to the reader
+ *
+ * A lap is then the whole ring.  Nothing else is written to such a ring.
+ */
+void ring_arrived(struct ring *ring, uint64_t position);
+
+/**
+ * ring_arrived_at - where the byte at @position stands in such a ring; without the lock only in a handler
+ *	that has interrupted who holds it
+ *
+ * It has arrived, and not been read.  Return: NULL: no memory.
+ */
+const uint8_t *ring_arrived_at(struct ring *ring, uint64_t position);
 
 /* ring_publish - make the next @n reserved bytes visible to the reader */
 void ring_publish(struct ring *ring, size_t n);
@@ -140,6 +162,9 @@ bool ring_writable(const struct ring *ring);
  * @least: do so only when at least that many bytes were touched
  */
 void ring_trim(struct ring *ring, uint32_t least);
+
+/* ring_map - map the far part, if there is one; false: no memory */
+bool ring_map(struct ring *ring);
 
 /* ring_unmap - forget the far mapping */
 void ring_unmap(struct ring *ring);

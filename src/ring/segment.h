@@ -14,6 +14,8 @@
  * back to the start of the near part (a new *lap*, see ring.h), so that few pages are ever touched.
  * The far parts are mapped when they are first needed.
  *
+ * Where the peer is on another host, the daemon is the other end (struct message_rendezvous).
+ *
  * Both ends map all of it writable, so each may change any byte at any moment.  A value read from
  * here is copied out, checked against what this end knows from its side record, and only then used.
  * The daemon creates the segment sealed against shrinking and growing and never maps it.
@@ -26,22 +28,25 @@
 #include <stdint.h>
 
 #define SEGMENT_PAGE 4096U
-#define SEGMENT_NEAR (256U * 1024U)           /* bytes of a ring's near part */
-#define RING_BYTES_MIN SEGMENT_NEAR           /* a ring may be all near */
+#define SEGMENT_NEAR (256U * 1024U) /* bytes of a ring's near part */
+#define RING_BYTES_MIN SEGMENT_NEAR /* a ring may be all near */
 #define RING_BYTES_MAX (64U * 1024U * 1024U)
 #define RING_BYTES_DEFAULT (4U * 1024U * 1024U)
+#define ELEMENT_BYTES_MIN (16U * 1024U) /* of a ring that is an RMB element (RFC 7609, 4.4.1) */
+#define ELEMENT_BYTES_DEFAULT (512U * 1024U)
 
 /* What the writer says about its stream, ored into segment_writer.marks and never taken back. */
-#define MARK_ATTACHED (1U << 0)  /* its shim drives the connection through this segment */
-#define MARK_SHUT (1U << 1)      /* shutdown(SHUT_WR): nothing follows what is in the ring */
-#define MARK_CLOSED (1U << 2)    /* closed by its last holder */
+#define MARK_ATTACHED (1U << 0) /* its shim drives the connection through this segment */
+#define MARK_SHUT (1U << 1) /* shutdown(SHUT_WR): nothing follows what is in the ring */
+#define MARK_CLOSED (1U << 2) /* closed by its last holder */
+#define MARK_BACK (1U << 3) /* it went back to TCP, which carries what follows, both ways */
 
 /* segment_writer.switched: how far the writer is with leaving TCP */
 enum switch_state {
-	SWITCH_NONE = 0,   /* everything so far went to TCP */
-	SWITCH_BEGUN,      /* @switch_at is set, the switching byte is on its way */
-	SWITCH_DONE,       /* what follows byte @switch_at is in the ring */
-	SWITCH_OFF         /* given up: this direction stays TCP for ever */
+	SWITCH_NONE = 0, /* everything so far went to TCP */
+	SWITCH_BEGUN, /* @switch_at is set, the bytes up to there are on their way */
+	SWITCH_DONE, /* what follows byte @switch_at is in the ring */
+	SWITCH_OFF /* given up: this direction stays TCP for ever */
 };
 
 /**
@@ -52,8 +57,10 @@ enum switch_state {
  * @switched: enum switch_state
  * @marks: MARK_*
  * @wants_space: armed word of the space bell: the writer sleeps, ring when there is space
- * @urgent: 1 + the position at which the last urgent byte was sent, by way of TCP; 0: none was
+ * @urgent: 1 + the position at which the last urgent byte was sent; 0: none was.  On one host it went by way
+ *	of TCP; between hosts it stands there in the ring
  * @writing: the writer is inside a write of several pieces: more follows at once
+ * @inside: the writer has looked for MARK_BACK and is at its ring or its switch: wait for it
  */
 struct segment_writer {
 	_Atomic uint64_t produced;
@@ -64,6 +71,7 @@ struct segment_writer {
 	_Atomic uint32_t wants_space;
 	_Atomic uint32_t writing;
 	_Atomic uint64_t urgent;
+	_Atomic uint32_t inside;
 };
 
 /**
@@ -77,19 +85,35 @@ struct segment_reader {
 };
 
 /**
+ * struct segment_urgent - more about urgent bytes that came from another host
+ * @hole_from, @hole_to: the writer's: not read, where they are not in line (shim/urgent.h); empty: none
+ * @taken: the reader's: the segment_writer.urgent whose byte was taken by MSG_OOB
+ */
+struct segment_urgent {
+	_Atomic uint64_t hole_from;
+	_Atomic uint64_t hole_to;
+	_Atomic uint64_t taken;
+};
+
+/**
  * struct segment_direction - control block of one direction
  */
 struct segment_direction {
 	_Alignas(64) struct segment_writer writer;
 	_Alignas(64) struct segment_reader reader;
-	_Alignas(64) uint8_t reserved[128];
+	_Alignas(64) struct segment_urgent urgent;
+	_Alignas(64) uint8_t reserved[64];
 };
+
+#define SEGMENT_SPENT UINT32_MAX /* over: never to be used again */
 
 /**
  * struct segment_control - the control page
+ * @over: the last use by a connection to another host that is over (message_rendezvous.use): the daemon's
  */
 struct segment_control {
 	struct segment_direction direction[2];
+	_Atomic uint32_t over;
 };
 
 _Static_assert(sizeof(struct segment_direction) == 256, "layout is shared between releases");

@@ -27,9 +27,10 @@
 enum side_state {
 	SIDE_FREE = 0,
 	SIDE_CONNECTING, /* connect(2) has begun and is not known to have ended */
-	SIDE_TCP,        /* established; @reason says why it is not in shared memory */
-	SIDE_SHM,        /* at least one direction has moved */
-	SIDE_LISTENING
+	SIDE_TCP, /* established; @reason says why it is not in shared memory */
+	SIDE_SHM, /* at least one direction has moved */
+	SIDE_LISTENING,
+	SIDE_SMCR /* through shared memory with the daemon, and from there by RDMA to another host */
 };
 
 /**
@@ -43,6 +44,12 @@ struct side_address {
 	uint16_t reserved;
 };
 
+enum side_moved {
+	MOVED_NOT = 0,
+	MOVED,
+	MOVED_ONTO_DATA /* receiving: bytes were in the ring when its turn came */
+};
+
 /**
  * struct side_direction - one direction, as this end knows it
  * @lock: thread id of the holder, SIDE_LOCK_WAITERS ored in; 0 when free
@@ -53,7 +60,7 @@ struct side_address {
  * @previous_lap: sending: the same for the lap before
  * @seen: the last believed cursor of the peer
  * @calls: successful calls
- * @moved: 1 once the direction is in the ring
+ * @moved: enum side_moved: is the direction in the ring?
  */
 struct side_direction {
 	_Atomic uint32_t lock;
@@ -65,7 +72,7 @@ struct side_direction {
 	uint64_t seen;
 	_Atomic uint64_t calls;
 	_Atomic uint32_t moved;
-	uint32_t high_water; /* sending: ring bytes touched since the pages last went back */
+	_Atomic uint32_t high_water; /* sending: ring bytes touched since the pages last went back */
 };
 
 /**
@@ -78,7 +85,7 @@ struct side_direction {
  * @fd: its descriptor, for people
  * @cookie: SO_COOKIE, 0 while not known
  * @local, @peer: the two addresses, zero while not known
- * @low_water: SO_RCVLOWAT set since the receiving direction moved; 0: not set
+ * @low_water: SO_RCVLOWAT set since there are rings; 0: not set
  * @send, @receive: the two directions
  * @sizes: histogram of write sizes
  */
@@ -96,20 +103,25 @@ struct side_record {
 	uint32_t reserved[5];
 	_Alignas(64) struct side_direction send;
 	_Alignas(64) struct side_direction receive;
-	_Alignas(64) uint32_t sizes[SIDE_SIZES];
+	_Alignas(64) _Atomic uint32_t sizes[SIDE_SIZES];
 };
 
 #define SIDE_LOCK_WAITERS 0x80000000U
 
 /* flags of side_record.flags */
-#define SIDE_NONBLOCK (1U << 0) /* O_NONBLOCK as last seen; the kernel's flag decides before a sleep */
+#define SIDE_NONBLOCK                                                                              \
+	(1U << 0) /* O_NONBLOCK as last seen; the kernel's flag decides before a sleep */
+#define SIDE_BACK (1U << 1) /* one of the ends went back to TCP: nothing more comes into our ring */
+#define SIDE_GIVEN_AWAY                                                                            \
+	(1U << 2) /* a process that does not count as a holder may have the socket */
+#define SIDE_INQ (1U << 3) /* TCP_INQ: recvmsg() says how much is left */
 
 /**
  * struct side_totals - sums over the records that are gone (those alive are added by who reads)
  * @connections: TCP connections established
  * @moved: of these, how many moved (at least one direction)
  * @bytes_tcp, @bytes_shm: [0] sent, [1] received
- * @calls_tcp, @calls_shm: unused slots stay 0
+ * @calls: successful calls: [0] sending, [1] receiving
  * @reasons: connections that ended as TCP, by enum reason
  * @sizes: histogram of write sizes
  */
@@ -127,6 +139,7 @@ struct side_totals {
  * struct side_header - the first SIDE_HEADER_SIZE bytes of a side segment
  * @magic: SIDE_MAGIC
  * @record_size: sizeof(struct side_record)
+ * @pid_namespace: inode of the namespace in which the locks' thread ids are counted
  * @used: records [0, used) may be in use; the rest was never touched
  * @inbox: incremented by the daemon after each message it sends to this session
  * @totals: what is over
@@ -136,6 +149,7 @@ struct side_header {
 	uint32_t record_size;
 	_Atomic uint32_t used;
 	_Atomic uint64_t inbox;
+	uint64_t pid_namespace;
 	struct side_totals totals;
 };
 

@@ -3,7 +3,7 @@
 
 #include <sched.h>
 
-static inline void pause_a_moment(void)
+void wait_pause(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
 	/* Not "pause": a hypervisor may take many of them in a row for a lock held by a sleeper. */
@@ -18,7 +18,7 @@ bool wait_step(struct wait *wait)
 {
 	switch (wait_next(wait)) {
 	case WAIT_PAUSE:
-		pause_a_moment();
+		wait_pause();
 		return true;
 	case WAIT_YIELD:
 		sched_yield();

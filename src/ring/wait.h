@@ -16,13 +16,14 @@
 #ifndef SMCU_RING_WAIT_H
 #define SMCU_RING_WAIT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#define WAIT_PAUSES_LEAST 4U           /* looks with a pause between, before the first yield */
+#define WAIT_PAUSES_LEAST 4U /* looks with a pause between, before the first yield */
 #define WAIT_PAUSES_MOST 64U
 #define WAIT_YIELDS_DEFAULT 100U
-#define WAIT_SHORT_SLEEP_NS 50000ULL   /* a sleep shorter than that: waiting would have paid */
+#define WAIT_SHORT_SLEEP_NS 50000ULL /* a sleep shorter than that: waiting would have paid */
 
 enum wait_step { WAIT_PAUSE, WAIT_YIELD, WAIT_SLEEP };
 
@@ -30,10 +31,12 @@ enum wait_step { WAIT_PAUSE, WAIT_YIELD, WAIT_SLEEP };
  * struct wait_habit - what a waiting place has learned
  * @hopeless: the last wait was in vain and the sleep long
  * @pauses: looks worth taking before the first yield: more while they suffice, fewer when not
+ *
+ * Threads that wait at one place share it, and may lose what another has just learned.
  */
 struct wait_habit {
-	bool hopeless;
-	uint8_t pauses;
+	_Atomic bool hopeless;
+	_Atomic uint8_t pauses;
 };
 
 /**
@@ -52,12 +55,13 @@ struct wait {
 /* wait_begin - start a wait at a place; @yields: the configured number of yields */
 static inline void wait_begin(struct wait *wait, struct wait_habit *habit, uint32_t yields)
 {
+	const bool hopeless = atomic_load_explicit(&habit->hopeless, memory_order_relaxed);
+	const uint8_t pauses = atomic_load_explicit(&habit->pauses, memory_order_relaxed);
+
 	wait->habit = habit;
-	wait->pauses = habit->hopeless			    ? 0
-		       : habit->pauses < WAIT_PAUSES_LEAST ? WAIT_PAUSES_LEAST
-							    : habit->pauses;
+	wait->pauses = hopeless ? 0 : pauses < WAIT_PAUSES_LEAST ? WAIT_PAUSES_LEAST : pauses;
 	wait->paused = false;
-	wait->yields = habit->hopeless ? 0 : yields;
+	wait->yields = hopeless ? 0 : yields;
 }
 
 /* wait_next - nothing there yet: what now? */
@@ -79,21 +83,25 @@ static inline enum wait_step wait_next(struct wait *wait)
 static inline void wait_found(struct wait *wait)
 {
 	struct wait_habit *habit = wait->habit;
+	unsigned int pauses = atomic_load_explicit(&habit->pauses, memory_order_relaxed);
 
-	habit->hopeless = false;
 	if (wait->pauses)
-		habit->pauses = habit->pauses > WAIT_PAUSES_MOST / 2
-					? WAIT_PAUSES_MOST
-					: (uint8_t)(habit->pauses * 2 + WAIT_PAUSES_LEAST);
+		pauses = pauses > WAIT_PAUSES_MOST / 2 ? WAIT_PAUSES_MOST
+						       : pauses * 2 + WAIT_PAUSES_LEAST;
 	else if (wait->paused)
-		habit->pauses /= 2;
+		pauses /= 2;
+	atomic_store_explicit(&habit->hopeless, false, memory_order_relaxed);
+	atomic_store_explicit(&habit->pauses, (uint8_t)pauses, memory_order_relaxed);
 }
 
 /* wait_slept - a sleep at this place took @ns nanoseconds */
 static inline void wait_slept(struct wait_habit *habit, uint64_t ns)
 {
-	habit->hopeless = ns >= WAIT_SHORT_SLEEP_NS;
+	atomic_store_explicit(&habit->hopeless, ns >= WAIT_SHORT_SLEEP_NS, memory_order_relaxed);
 }
+
+/* wait_pause - some tens of nanoseconds, without a system call */
+void wait_pause(void);
 
 /**
  * wait_step - decide and do one step

@@ -5,13 +5,17 @@
 
 #include "ring/lock.h"
 #include "shim/libc.h"
+#include "shim/urgent.h"
 
-static const unsigned int ended[] = {[BELL_DATA] = ENDED_DATA_BELL, [BELL_SPACE] = ENDED_SPACE_BELL};
+static const unsigned int ended[] = {
+	[BELL_DATA] = ENDED_DATA_BELL, [BELL_SPACE] = ENDED_SPACE_BELL};
 
 void bell_ring(struct connection *connection, enum bell bell)
 {
 	const int saved = errno;
 
+	if (bell_fd(connection, bell) < 0)
+		return; /* we went back to TCP, and gave the bells up */
 	/*
 	 * A full bell (EAGAIN) has been rung often enough.  EPIPE says only that the peer does not
 	 * listen to this bell any more (it shut that direction down, or it is gone).
@@ -27,7 +31,7 @@ static void drain(struct connection *connection, enum bell bell)
 	ssize_t n = libc.recv(bell_fd(connection, bell), bytes, sizeof(bytes), MSG_DONTWAIT);
 
 	if (n > 0)
-		connection->bell_rung[bell] = false;
+		atomic_store_explicit(&connection->bell_rung[bell], false, memory_order_relaxed);
 	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
 		atomic_fetch_or(&connection->ended, ended[bell]);
 	errno = saved;
@@ -42,9 +46,8 @@ void bell_arm(struct connection *connection, enum bell bell)
 	bool locked = lock_take(&way->lock, thread_id()) == 0;
 
 	/* Under the lock, and only with nothing to do, a byte is nobody's any more. */
-	if (connection->bell_rung[bell] &&
-	    (bell == BELL_DATA ? ring_available(&connection->receive) == 0
-			       : !ring_writable(&connection->send)))
+	if (atomic_load_explicit(&connection->bell_rung[bell], memory_order_relaxed) &&
+	    (bell == BELL_DATA ? urgent_readable(connection) == 0 : !send_has_room(connection)))
 		drain(connection, bell);
 	atomic_store(armed, 1);
 	atomic_thread_fence(memory_order_seq_cst);

@@ -61,7 +61,7 @@ void bell_arm(struct connection *connection, enum bell bell);
 /* bell_seen - a wait found the bell readable: the next bell_arm() drains it */
 static inline void bell_seen(struct connection *connection, enum bell bell)
 {
-	connection->bell_rung[bell] = true;
+	atomic_store_explicit(&connection->bell_rung[bell], true, memory_order_relaxed);
 }
 
 #endif

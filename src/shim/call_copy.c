@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,6 +18,8 @@
 #include "shim/connection.h"
 #include "shim/libc.h"
 #include "shim/stream.h"
+#include "shim/urgent.h"
+#include "shim/user_memory.h"
 
 struct file_source {
 	int fd;
@@ -34,40 +37,67 @@ static ssize_t read_file(void *context, void *to, size_t n)
 	return got < 0 ? -errno : got;
 }
 
-/* What the kernel would say of the source; 0 when it can be read. */
-static int check_source(int from, const off_t *offset)
+/* On a connection with rings: @offset is the program's, and may be any address. */
+static ssize_t file_to_socket(struct connection *connection, int fd, int from, off64_t *offset,
+			      size_t size)
 {
-	int status = libc.fcntl(from, F_GETFL);
+	off64_t at = 0;
+	struct file_source source = {.fd = from, .offset = offset ? &at : NULL};
+	ssize_t n;
+
+	/* The kernel says what is wrong with the source, and with the offset, if we ask for nothing. */
+	if (libc.sendfile64(fd, from, offset, 0) < 0)
+		return -errno;
+	if (size == 0)
+		return 0;
+	if (offset && !user_copy(&at, offset, sizeof(at)))
+		return -EFAULT;
+	n = stream_fill(connection, fd, size, 0, read_file, &source);
+	if (offset && n > 0 && !user_copy(offset, &at, sizeof(at)))
+		return -EFAULT;
+	return n == -EISDIR ? -EINVAL : n;
+}
+
+/* A pipe that is open in the direction wanted? */
+static bool is_pipe(int fd, bool reads)
+{
+	const int status = libc.fcntl(fd, F_GETFL);
 	struct stat what;
 
-	if (status < 0 || (status & O_ACCMODE) == O_WRONLY || fstat(from, &what) < 0)
-		return -EBADF;
-	if (offset && (S_ISFIFO(what.st_mode) || S_ISSOCK(what.st_mode)))
-		return -ESPIPE;
-	if (!S_ISREG(what.st_mode) && !S_ISBLK(what.st_mode))
-		return -EINVAL;
-	return offset && *offset < 0 ? -EINVAL : 0;
+	return status >= 0 && fstat(fd, &what) == 0 && S_ISFIFO(what.st_mode) &&
+	       (status & O_ACCMODE) != (reads ? O_WRONLY : O_RDONLY);
+}
+
+static bool is_attached_socket(int fd)
+{
+	struct connection *connection = connection_get(fd);
+	const bool attached = connection && is_attached(connection);
+
+	if (connection)
+		connection_put(connection);
+	return attached;
 }
 
 EXPORT ssize_t sendfile64(int fd, int from, off64_t *offset, size_t size)
 {
 	struct connection *connection;
 	ssize_t result;
+	int state;
 
 	libc_ready();
 	connection = connection_get(fd);
+	if (!connection && !offset && is_attached_socket(from) && is_pipe(fd, false))
+		return splice(from, NULL, fd, NULL, size, 0); /* the one target a socket has */
 	if (!connection)
 		return libc.sendfile64(fd, from, offset, size);
 	if (stream_kernel_begin(connection, DIRECTION_SEND)) {
 		result = libc.sendfile64(fd, from, offset, size);
 		stream_kernel_end(connection, fd, DIRECTION_SEND, result);
 	} else {
-		struct file_source source = {.fd = from, .offset = offset};
-
-		result = check_source(from, offset);
-		if (result == 0 && size)
-			result = stream_fill(connection, fd, size, 0, read_file, &source);
-		result = to_errno(result);
+		/* libc's is no cancellation point. */
+		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+		result = to_errno(file_to_socket(connection, fd, from, offset, size));
+		pthread_setcancelstate(state, NULL);
 	}
 	connection_put(connection);
 	return result;
@@ -104,6 +134,15 @@ static ssize_t pipe_to_socket(struct connection *connection, int from, int fd, s
 			   read_pipe, &from);
 }
 
+/* With the lock: how many of @size bytes come before an urgent one (urgent.h). */
+static size_t pass_and_stop(struct connection *connection, size_t size)
+{
+	const struct urgent_view view = urgent_look(connection);
+
+	urgent_pass(connection, view.skip);
+	return size < view.most ? size : view.most;
+}
+
 /* One stretch of the ring into the pipe; 0: nothing there. */
 static ssize_t ring_to_pipe(struct connection *connection, int to, size_t size)
 {
@@ -111,10 +150,14 @@ static ssize_t ring_to_pipe(struct connection *connection, int to, size_t size)
 	const size_t before = ring_available(ring);
 	struct pollfd look = {.fd = to, .events = POLLOUT};
 	uint8_t *span;
+	uint64_t from;
 	ssize_t n;
 
 	if (lock_take(&ring->own->lock, thread_id()) < 0)
 		return -EAGAIN;
+	from = atomic_load_explicit(&ring->own->position, memory_order_relaxed);
+	if (__builtin_expect(is_remote(connection), 0))
+		size = pass_and_stop(connection, size);
 	n = ring_front(ring, &span);
 	if (n > 0) {
 		n = (size_t)n < size ? n : (ssize_t)size;
@@ -126,6 +169,8 @@ static ssize_t ring_to_pipe(struct connection *connection, int to, size_t size)
 		else
 			n = look.revents & POLLOUT ? -errno : -EAGAIN;
 	}
+	if (__builtin_expect(is_remote(connection), 0))
+		urgent_after_read(connection, from);
 	lock_drop(&ring->own->lock);
 	if (n > 0)
 		bell_tell_writer(connection, before);
@@ -149,10 +194,13 @@ static ssize_t socket_to_pipe(struct connection *connection, int fd, int to, siz
 		if (n <= 0)
 			break;
 		if (!receive_has_moved(connection)) {
-			n = libc.splice(fd, NULL, to, NULL, size, flags | SPLICE_F_NONBLOCK);
-			if (n > 0)
-				move_account(connection, fd, DIRECTION_RECEIVE, (size_t)n);
-			return n < 0 ? -errno : n;
+			n = libc.splice(fd, NULL, to, NULL, size - done, flags | SPLICE_F_NONBLOCK);
+			n = n < 0 ? -errno : n;
+			if (n <= 0)
+				break;
+			move_account(connection, fd, DIRECTION_RECEIVE, (size_t)n);
+			done += (size_t)n; /* and go on: the rest may be in the ring */
+			continue;
 		}
 		if (waits && !done && libc.poll(&look, 1, -1) < 0)
 			return -errno;
@@ -164,6 +212,9 @@ static ssize_t socket_to_pipe(struct connection *connection, int fd, int to, siz
 	} while (n > 0 && done < size);
 	return done ? (ssize_t)done : n;
 }
+
+#define SPLICE_FLAGS                                                                               \
+	((unsigned int)(SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT))
 
 EXPORT ssize_t splice(int from, off64_t *from_offset, int to, off64_t *to_offset, size_t size,
 		      unsigned int flags)
@@ -182,8 +233,14 @@ EXPORT ssize_t splice(int from, off64_t *from_offset, int to, off64_t *to_offset
 	if (stream_kernel_begin(connection, way)) {
 		result = libc.splice(from, from_offset, to, to_offset, size, flags);
 		stream_kernel_end(connection, source ? from : to, way, result);
+	} else if (from_offset || to_offset || size == 0 || (flags & ~SPLICE_FLAGS) ||
+		   !is_pipe(source ? to : from, !source)) {
+		/* What the kernel refuses, it refuses before it looks into the socket. */
+		result = libc.splice(from, from_offset, to, to_offset, size, flags);
 	} else if (source) {
-		result = to_errno(socket_to_pipe(source, from, to, size, flags));
+		result = socket_to_pipe(source, from, to, size, flags);
+		result = result == -ESTALE ? libc.splice(from, NULL, to, NULL, size, flags)
+					   : to_errno(result);
 	} else {
 		result = to_errno(pipe_to_socket(target, from, to, size, flags));
 	}

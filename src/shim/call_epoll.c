@@ -9,6 +9,7 @@
 #include "shim/fd_table.h"
 #include "shim/libc.h"
 #include "shim/session.h"
+#include "shim/settings.h"
 
 EXPORT int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
 {
@@ -36,8 +37,34 @@ static int wait_for(int epoll, struct epoll_event *events, int most, const struc
 	return (int)to_errno(epoll_wait_for(fd_poller(epoll), epoll, events, most, timeout, mask));
 }
 
+/*
+ * In a sandbox the call is the program's own.  Where a ring still has something it does not wait, and
+ * there is room for that.
+ */
+#define WAIT_IN_SANDBOX(WAIT, AT_ONCE)                                                             \
+	do {                                                                                       \
+		struct poller *poller = fd_poller(epoll);                                          \
+		const bool rest = epoll_has_rest(poller);                                          \
+		const int room = rest && most > 1 ? most - 1 : most;                               \
+		int n = rest ? AT_ONCE : WAIT;                                                     \
+                                                                                                   \
+		return rest && n >= 0 ? epoll_add_rest(poller, events, n, most) : n;               \
+	} while (0)
+
+/* Not so where the epoll is shared with a parent, whose inner epoll is in it. */
+static bool in_sandbox(int epoll)
+{
+	const struct poller *poller = fd_poller(epoll);
+
+	return settings.sandboxed && !(poller && poller->inner >= 0);
+}
+
 EXPORT int epoll_wait(int epoll, struct epoll_event *events, int most, int timeout)
 {
+	libc_ready();
+	if (in_sandbox(epoll))
+		WAIT_IN_SANDBOX(libc.epoll_wait(epoll, events, room, timeout),
+				libc.epoll_wait(epoll, events, room, 0));
 	return epoll_pwait(epoll, events, most, timeout, NULL);
 }
 
@@ -48,6 +75,9 @@ EXPORT int epoll_pwait(int epoll, struct epoll_event *events, int most, int time
 				       .tv_nsec = timeout % 1000 * 1000000L};
 
 	libc_ready();
+	if (in_sandbox(epoll))
+		WAIT_IN_SANDBOX(libc.epoll_pwait(epoll, events, room, timeout, mask),
+				libc.epoll_pwait(epoll, events, room, 0, mask));
 	if (most <= 0)
 		return libc.epoll_pwait(epoll, events, most, timeout, mask);
 	return wait_for(epoll, events, most, timeout < 0 ? NULL : &limit, mask);
@@ -57,6 +87,10 @@ EXPORT int epoll_pwait2(int epoll, struct epoll_event *events, int most,
 			const struct timespec *timeout, const sigset_t *mask)
 {
 	libc_ready();
+	if (in_sandbox(epoll))
+		WAIT_IN_SANDBOX(
+			libc.epoll_pwait2(epoll, events, room, timeout, mask),
+			libc.epoll_pwait2(epoll, events, room, &(struct timespec){0}, mask));
 	if (most <= 0 ||
 	    (timeout && (timeout->tv_sec < 0 || (unsigned long)timeout->tv_nsec > 999999999)))
 		return libc.epoll_pwait2(epoll, events, most, timeout, mask);

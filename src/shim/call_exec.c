@@ -10,9 +10,12 @@
 #include <stdarg.h>
 #include <unistd.h>
 
+#include "shim/call_limit.h"
 #include "shim/fd_table.h"
 #include "shim/inherit.h"
 #include "shim/libc.h"
+#include "shim/memory.h"
+#include "shim/settings.h"
 
 /**
  * struct target - what is to be executed, and how
@@ -38,18 +41,27 @@ static int run(const struct target *target, char *const env[])
 static int execute(const struct target *target, char *const env[])
 {
 	struct inheritance inheritance;
+	const bool own_limits = limits_are_own();
 	size_t room;
 	int result;
 
 	libc_ready();
-	room = inherit_find(&inheritance, env, false);
+	if (settings.sandboxed)
+		return run(target, env);
+	room = inherit_find(&inheritance, env, INHERIT_EXEC);
 	_Alignas(char *) char space[room + 1];
 
 	if (room)
 		env = inherit_begin(&inheritance, env, space);
-	fd_limits_show();
+	if (!own_limits) {
+		fd_limits_show();
+		memory_limits_lower();
+	}
 	result = run(target, env);
-	fd_limits_raise();
+	if (!own_limits) {
+		memory_limits_raise();
+		fd_limits_raise();
+	}
 	if (room)
 		inherit_end(&inheritance, true);
 	return result;
@@ -67,7 +79,8 @@ EXPORT int execv(const char *path, char *const arguments[])
 
 EXPORT int execvpe(const char *file, char *const arguments[], char *const env[])
 {
-	return execute(&(struct target){.path = file, .searched = true, .arguments = arguments}, env);
+	return execute(&(struct target){.path = file, .searched = true, .arguments = arguments},
+		       env);
 }
 
 EXPORT int execvp(const char *file, char *const arguments[])
@@ -147,9 +160,13 @@ static int spawn(spawn_call *call, pid_t *pid, const char *path,
 		 char *const arguments[], char *const env[])
 {
 	struct inheritance inheritance;
-	size_t room = inherit_find(&inheritance, env, true);
-	_Alignas(char *) char space[room + 1];
+	size_t room = 0;
 	int error;
+
+	if (!settings.sandboxed)
+		room = inherit_find(&inheritance, env,
+				    actions ? INHERIT_SPAWN_ACTIONS : INHERIT_SPAWN);
+	_Alignas(char *) char space[room + 1];
 
 	if (room)
 		env = inherit_begin(&inheritance, env, space);

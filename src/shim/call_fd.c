@@ -12,11 +12,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "shim/call_stdio.h"
 #include "shim/connection.h"
 #include "shim/epoll.h"
 #include "shim/fd_table.h"
 #include "shim/libc.h"
+#include "shim/offer.h"
 #include "shim/stream.h"
+#include "shim/urgent.h"
 
 /*
  * Before @fd stops being what it is: close, or the target of dup2.  Returns what is to be put when it
@@ -97,6 +100,8 @@ static int copy_to(int old, int fd, int flags, bool three)
 	result = three ? libc.dup3(old, fd, flags) : libc.dup2(old, fd);
 	if (ours && result >= 0 && old != fd)
 		copied(old, fd);
+	if (ours && result >= 0 && fd_connection(fd))
+		call_stdio_take_over(fd);
 	if (gone)
 		connection_put(gone);
 	return result;
@@ -125,7 +130,20 @@ static void status_flags_set(int fd, long flags)
 			atomic_fetch_and(&connection->side->flags, ~SIDE_NONBLOCK);
 	}
 	if (flags & O_ASYNC)
-		connection_pin(connection, REASON_OPTION);
+		offer_pin(connection, fd);
+	connection_put(connection);
+}
+
+/* Who gets SIGURG from now on. */
+static void owner_set(int fd)
+{
+	struct connection *connection = connection_get(fd);
+
+	if (!connection)
+		return;
+	offer_pin(connection, fd);
+	if (is_attached(connection) && is_remote(connection))
+		urgent_follow_owner(connection, fd);
 	connection_put(connection);
 }
 
@@ -147,7 +165,7 @@ static int control(int (*real)(int, int, ...), int fd, int command, void *argume
 	else if (command == F_SETFL)
 		status_flags_set(fd, (long)argument);
 	else if (command == F_SETOWN || command == F_SETOWN_EX)
-		status_flags_set(fd, O_ASYNC | libc.fcntl(fd, F_GETFL));
+		owner_set(fd);
 	return result;
 }
 
@@ -178,9 +196,13 @@ EXPORT int fcntl64(int fd, int command, ...)
 /* The queues of a moved connection are those of TCP and of the ring together. */
 static void add_queued(struct connection *connection, unsigned long request, int *value)
 {
-	if (!is_attached(connection))
+	if (!is_attached(connection) && connection_phase(connection) != PHASE_BACK)
 		return;
-	if (request == FIONREAD) /* before the move too: they follow TCP's last byte */
+	if (is_remote(connection) && !receive_is_back(connection))
+		*value = 0; /* what is in TCP is the daemon's */
+	if (request == FIONREAD && is_remote(connection) && !receive_is_back(connection))
+		*value = (int)urgent_queued(connection);
+	else if (request == FIONREAD) /* before the move too: they follow TCP's last byte */
 		*value += (int)ring_available(&connection->receive);
 	else if (request == SIOCOUTQ && send_has_moved(connection))
 		*value += (int)ring_unread(&connection->send);
@@ -189,6 +211,8 @@ static void add_queued(struct connection *connection, unsigned long request, int
 /* Is what is read next what followed an urgent byte? */
 static bool is_at_mark(struct connection *connection, int at_mark)
 {
+	if (is_attached(connection) && is_remote(connection) && !receive_is_back(connection))
+		return urgent_at_mark(connection);
 	if (!is_attached(connection) || !receive_has_moved(connection) ||
 	    !atomic_load(&peer_writer(connection)->urgent))
 		return at_mark;
@@ -219,6 +243,7 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 	connection = connection_get(fd);
 	if (!connection)
 		return result;
+	offer_settle(connection, fd);
 	if (request == FIONREAD || request == SIOCOUTQ)
 		add_queued(connection, request, argument);
 	else if (request == SIOCATMARK)
@@ -226,7 +251,9 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 	else if (request == FIONBIO)
 		status_flags_set(fd, *(const int *)argument ? O_NONBLOCK : 0);
 	else if (request == FIOASYNC && *(const int *)argument)
-		connection_pin(connection, REASON_OPTION);
+		offer_pin(connection, fd);
+	else if (request == FIOSETOWN || request == SIOCSPGRP)
+		owner_set(fd);
 	connection_put(connection);
 	return result;
 }

@@ -4,7 +4,9 @@
  *
  * Without an attached connection in the set: the real call, while the connections in it count a
  * poller (an end with one is not quiet, see move.h).  Otherwise the set is translated: rings are
- * looked at first; to sleep, each attached connection becomes its bells and its TCP socket.
+ * looked at first; to sleep, each attached connection becomes its bells and its TCP socket.  Another
+ * thread may send attached ones back to TCP at any moment (sandbox.h): when none is left, the rest of the
+ * call is the real one.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -17,15 +19,20 @@
 #include "shim/clock.h"
 #include "shim/epoll.h"
 #include "shim/fd_table.h"
+#include "shim/handlers.h"
 #include "shim/libc.h"
+#include "shim/offer.h"
 #include "shim/readiness.h"
+#include "shim/remote.h"
+#include "shim/sandbox.h"
 #include "shim/session.h"
 #include "shim/settings.h"
 #include "shim/stream.h"
+#include "shim/urgent.h"
 #include "shim/user_memory.h"
 
 #define ON_STACK 64 /* descriptors translated without asking for memory */
-#define PER_FD 3    /* what one attached connection becomes */
+#define PER_FD 3 /* what one attached connection becomes */
 #define NEVER UINT64_MAX
 #define DEAD_BELL_NS 5000000ULL
 
@@ -34,20 +41,17 @@
  * @fds, @count: the program's
  * @connections: one each, NULL where the kernel serves the descriptor
  * @sleeping: the translated set, PER_FD a descriptor
- * @attached: how many of @connections have rings
  */
 struct polling {
 	struct pollfd *fds;
 	nfds_t count;
 	struct connection **connections;
 	struct pollfd *sleeping;
-	unsigned int attached;
 };
 
-/* Find the connections and count as a poller of each; then see which have rings. */
+/* Find the connections and count as a poller of each. */
 static void polling_enter(struct polling *polling)
 {
-	polling->attached = 0;
 	for (nfds_t i = 0; i < polling->count; i++) {
 		struct connection *connection = connection_get(polling->fds[i].fd);
 
@@ -59,10 +63,11 @@ static void polling_enter(struct polling *polling)
 		if (!connection)
 			continue;
 		atomic_fetch_add(&connection->pollers, 1);
+		connection_sleep(connection);
 		if (connection_phase(connection) == PHASE_OFFERED && session_has_mail())
 			session_collect();
-		if (atomic_load(&connection->phase) == PHASE_ATTACHED)
-			polling->attached++;
+		offer_settle(connection, polling->fds[i].fd);
+		(void)remote_look(connection, polling->fds[i].fd);
 	}
 }
 
@@ -76,6 +81,7 @@ static void polling_leave(void *context)
 		if (!connection)
 			continue;
 		atomic_fetch_sub(&connection->pollers, 1);
+		connection_wake(connection);
 		connection_put(connection);
 	}
 }
@@ -83,6 +89,16 @@ static void polling_leave(void *context)
 static bool is_translated(const struct polling *polling, nfds_t i)
 {
 	return polling->connections[i] && is_attached(polling->connections[i]);
+}
+
+/* How many have rings?  Never more than a moment ago, once any had. */
+static nfds_t count_translated(const struct polling *polling)
+{
+	nfds_t n = 0;
+
+	for (nfds_t i = 0; i < polling->count; i++)
+		n += is_translated(polling, i);
+	return n;
 }
 
 /* Fill in revents from the rings; how many are ready? */
@@ -110,7 +126,7 @@ static int look_at_kernel(struct polling *polling)
 	struct pollfd *others = polling->sleeping;
 	int n;
 
-	if (polling->attached == polling->count)
+	if (count_translated(polling) == polling->count)
 		return 0;
 	for (nfds_t i = 0; i < polling->count; i++) {
 		others[i] = polling->fds[i];
@@ -124,7 +140,7 @@ static int look_at_kernel(struct polling *polling)
 	return n > 0 ? n : 0;
 }
 
-static bool spin(struct polling *polling)
+static bool spin(struct polling *polling, uint32_t runs)
 {
 	struct wait_habit *habit = NULL;
 	struct wait wait;
@@ -132,6 +148,8 @@ static bool spin(struct polling *polling)
 	for (nfds_t i = 0; i < polling->count && !habit; i++)
 		if (is_translated(polling, i))
 			habit = &polling->connections[i]->habits[DIRECTION_RECEIVE];
+	if (!habit)
+		return false;
 	wait_begin(&wait, habit, settings.wait_yields);
 	do {
 		for (nfds_t i = 0; i < polling->count; i++)
@@ -140,7 +158,7 @@ static bool spin(struct polling *polling)
 				wait_found(&wait);
 				return true;
 			}
-	} while (wait_step(&wait));
+	} while (handler_runs.all == runs && wait_step(&wait));
 	return false;
 }
 
@@ -155,6 +173,8 @@ static void arm_all(struct polling *polling)
 			bell_arm(connection, BELL_DATA);
 		if (polling->fds[i].events & (POLLOUT | POLLWRNORM))
 			bell_arm(connection, BELL_SPACE);
+		if ((polling->fds[i].events & POLLPRI) && is_remote(connection))
+			urgent_arm(connection);
 	}
 }
 
@@ -163,14 +183,23 @@ static bool translate(const struct pollfd *entry, struct connection *connection,
 {
 	bool reads = entry->events & (POLLIN | POLLRDNORM | POLLRDHUP);
 	bool writes = entry->events & (POLLOUT | POLLWRNORM);
+	bool stands_in;
 
-	to[0] = (struct pollfd){.fd = entry->fd, .events = entry->events & POLLPRI};
-	if (reads)
+	to[0] = (struct pollfd){.fd = connection_fd(connection, entry->fd),
+				.events = entry->events & POLLPRI};
+	stands_in = connection_state_fd(connection, to[0].fd) != to[0].fd;
+	to[0].fd = connection_state_fd(connection, to[0].fd);
+	if (reads && stands_in) /* which has nothing to read but its end */
+		to[0].events |= POLLRDHUP;
+	else if (reads)
 		to[0].events |= (short)(entry->events & ~(POLLOUT | POLLWRNORM)) | POLLRDHUP;
-	if (writes && !send_has_moved(connection))
+	if (writes && (!send_has_moved(connection) || is_back(connection)) &&
+	    !is_draining(connection))
 		to[0].events |= POLLOUT;
 	to[1] = (struct pollfd){.fd = -1, .events = POLLIN};
 	to[2] = to[1];
+	if (is_back(connection) && receive_is_back(connection) && !is_draining(connection))
+		return true; /* nobody rings any more */
 	if (reads && !has_ended(connection, ENDED_DATA_BELL))
 		to[1].fd = connection->data_bell;
 	if (writes && !has_ended(connection, ENDED_SPACE_BELL))
@@ -186,10 +215,26 @@ static bool wants_trim(const struct polling *polling)
 	return false;
 }
 
-static int sleep_on_all(struct polling *polling, uint64_t deadline, const sigset_t *mask)
+/* What is left until @deadline, for ppoll(2). */
+static struct timespec *time_left(uint64_t deadline, struct timespec *left)
 {
-	struct timespec rest, *limit = NULL;
+	uint64_t now;
+
+	if (deadline == NEVER)
+		return NULL;
+	now = now_ns();
+	now = deadline > now ? deadline - now : 0;
+	left->tv_sec = (time_t)(now / 1000000000);
+	left->tv_nsec = (long)(now % 1000000000);
+	return left;
+}
+
+/* Returns at once when no longer @translated have rings: one that went back may have left something. */
+static int sleep_on_all(struct polling *polling, nfds_t translated, uint64_t deadline,
+			const sigset_t *mask)
+{
 	bool bells_live = true, trims;
+	struct timespec left;
 	uint64_t now;
 	int n;
 
@@ -198,24 +243,23 @@ static int sleep_on_all(struct polling *polling, uint64_t deadline, const sigset
 
 		memset(to, 0, PER_FD * sizeof(*to));
 		to[1].fd = to[2].fd = -1;
-		if (is_translated(polling, i))
+		if (is_translated(polling, i)) {
 			bells_live &= translate(&polling->fds[i], polling->connections[i], to);
-		else
+			translated--;
+		} else {
 			to[0] = polling->fds[i];
+		}
 	}
+	if (translated)
+		return 0;
 	now = now_ns();
 	if (!bells_live && deadline > now + DEAD_BELL_NS)
 		deadline = now + DEAD_BELL_NS;
 	trims = wants_trim(polling);
 	if (trims && deadline > now + STREAM_IDLE_NS)
 		deadline = now + STREAM_IDLE_NS;
-	if (deadline != NEVER) {
-		now = deadline > now ? deadline - now : 0;
-		rest.tv_sec = (time_t)(now / 1000000000);
-		rest.tv_nsec = (long)(now % 1000000000);
-		limit = &rest;
-	}
-	n = libc.ppoll(polling->sleeping, polling->count * PER_FD, limit, mask);
+	n = libc.ppoll(polling->sleeping, polling->count * PER_FD, time_left(deadline, &left),
+		       mask);
 	for (nfds_t i = 0; n == 0 && trims && i < polling->count; i++)
 		if (is_translated(polling, i))
 			stream_trim(polling->connections[i]);
@@ -253,27 +297,48 @@ static void learn(struct polling *polling, uint64_t slept)
 		}
 }
 
+/* All are TCP's again. */
+static int poll_after_rings(struct polling *polling, uint64_t deadline, const sigset_t *mask)
+{
+	struct timespec left;
+	int n;
+
+	if (sandbox_has_rest(polling->fds, polling->count))
+		deadline = 0;
+	n = libc.ppoll(polling->fds, polling->count, time_left(deadline, &left), mask);
+	return n < 0 ? -errno : sandbox_add_rest(polling->fds, polling->count, n);
+}
+
 static int poll_translated(struct polling *polling, uint64_t deadline, const sigset_t *mask)
 {
-	for (bool vain = false;;) {
-		int ready = look_at_rings(polling, deadline == 0);
-		uint64_t start;
-		int n;
+	const uint32_t runs = handler_runs.all;
 
+	for (bool vain = false;;) {
+		const nfds_t translated = count_translated(polling);
+		uint64_t start;
+		int n, ready;
+
+		if (translated == 0)
+			return poll_after_rings(polling, deadline, mask);
+		ready = look_at_rings(polling, deadline == 0);
 		epoll_settle_nested(NULL);
 		ready += look_at_kernel(polling);
+		if (__builtin_expect(settings.sandboxed, 0))
+			ready = sandbox_add_rest(polling->fds, polling->count, ready);
 		if (ready || deadline == 0)
 			return ready;
 		/* A glance may err: not twice in a row. */
-		vain = !vain && spin(polling);
+		vain = !vain && spin(polling, runs);
 		if (vain)
 			continue;
 		arm_all(polling);
 		ready = look_at_rings(polling, false);
 		if (ready)
 			continue;
+		if (handler_runs.all != runs)
+			return -EINTR;
 		start = now_ns();
-		n = sleep_on_all(polling, deadline, mask);
+		n = sleep_on_all(polling, translated, deadline, mask);
 		if (n < 0)
 			return n;
 		note_wakes(polling);
@@ -298,10 +363,15 @@ static int poll_entered(struct polling *polling, const struct timespec *timeout,
 {
 	int n;
 
-	if (polling->attached)
+	if (count_translated(polling))
 		return poll_translated(polling, deadline_of(timeout), mask);
 	n = libc.ppoll(polling->fds, polling->count, timeout, mask);
-	return n < 0 ? -errno : n;
+	if (n < 0)
+		return -errno;
+	for (nfds_t i = 0; n > 0 && i < polling->count; i++)
+		if (polling->connections[i] && polling->fds[i].revents)
+			offer_settle(polling->connections[i], polling->fds[i].fd);
+	return n;
 }
 
 static int poll_with(struct polling *polling, const struct timespec *timeout, const sigset_t *mask)
@@ -359,20 +429,20 @@ static int poll_copied(struct pollfd *fds, struct polling *polling, const struct
 	return n;
 }
 
-int poll_all(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
-		    const sigset_t *mask, bool *ours)
+int poll_all(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask,
+	     bool *ours)
 {
 	struct connection *few[ON_STACK];
 	struct pollfd few_own[ON_STACK], few_sleeping[ON_STACK * PER_FD];
-	struct polling polling = {.fds = few_own, .count = count, .connections = few,
-				  .sleeping = few_sleeping};
+	struct polling polling = {
+		.fds = few_own, .count = count, .connections = few, .sleeping = few_sleeping};
 	void *many = NULL;
 	int n;
 
 	*ours = false;
 	if (connection_none() || count > (nfds_t)FD_TABLE_MAX ||
-	    (settings.sandboxed && !connection_any_attached()))
-		return 0; /* in a sandbox poll() may be allowed where ppoll() is not */
+	    (settings.sandboxed && !remote_any()))
+		return 0;
 	if (count > ON_STACK) {
 		many = malloc(count * (sizeof(*few) + (1 + PER_FD) * sizeof(*few_own)));
 		if (!many) {
@@ -396,6 +466,11 @@ EXPORT int poll(struct pollfd *fds, nfds_t count, int timeout)
 	int n;
 
 	libc_ready();
+	if (settings.sandboxed && !remote_any()) {
+		ours = sandbox_has_rest(fds, count);
+		n = libc.poll(fds, count, ours ? 0 : timeout);
+		return ours && n >= 0 ? sandbox_add_rest(fds, count, n) : n;
+	}
 	n = poll_all(fds, count, timeout < 0 ? NULL : &limit, NULL, &ours);
 	return ours ? (int)to_errno(n) : libc.poll(fds, count, timeout);
 }
@@ -408,6 +483,11 @@ EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeou
 	int n = 0;
 
 	libc_ready();
+	if (settings.sandboxed && !remote_any()) {
+		ours = sandbox_has_rest(fds, count);
+		n = libc.ppoll(fds, count, ours ? &limit : timeout, mask);
+		return ours && n >= 0 ? sandbox_add_rest(fds, count, n) : n;
+	}
 	odd = timeout && (!user_copy(&limit, timeout, sizeof(limit)) || limit.tv_sec < 0 ||
 			  (unsigned long)limit.tv_nsec > 999999999);
 	ours = !odd;

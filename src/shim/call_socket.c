@@ -7,15 +7,15 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
+#include "shim/call_socket.h"
 #include "shim/connection.h"
 #include "shim/fd_table.h"
 #include "shim/libc.h"
 #include "shim/move.h"
+#include "shim/offer.h"
+#include "shim/remote.h"
 #include "shim/stream.h"
-
-#ifndef TCP_ULP
-#define TCP_ULP 31
-#endif
+#include "shim/user_memory.h"
 
 static bool is_tcp(int domain, int type, int protocol)
 {
@@ -26,12 +26,19 @@ static bool is_tcp(int domain, int type, int protocol)
 
 EXPORT int socket(int domain, int type, int protocol)
 {
-	int fd;
+	struct connection *connection = NULL;
+	int fd, family;
 
 	libc_ready();
-	fd = fd_limited(libc.socket(domain, type, protocol));
-	if (fd >= 0 && !settings.off && is_tcp(domain, type, protocol))
-		(void)connection_new(fd);
+	family = settings.off ? 0 : smc_name_family(domain, type, protocol);
+	fd = fd_limited(family ? libc.socket(family, type, IPPROTO_TCP)
+			       : libc.socket(domain, type, protocol));
+	if (fd >= 0 && !settings.off && (family || is_tcp(domain, type, protocol)))
+		connection = connection_new(fd);
+	if (connection && family) {
+		connection->name.domain = (uint16_t)domain;
+		connection->name.protocol = (uint16_t)protocol;
+	}
 	return fd;
 }
 
@@ -45,14 +52,47 @@ static void note_nonblocking(struct connection *connection, bool on)
 		atomic_fetch_and(&connection->side->flags, ~SIDE_NONBLOCK);
 }
 
+/* TCP_FASTOPEN_CONNECT: connect(2) has returned, and nothing was sent yet. */
+static bool has_peer(int fd)
+{
+	struct sockaddr_storage address;
+	socklen_t length = sizeof(address);
+
+	return getpeername(fd, (struct sockaddr *)&address, &length) == 0;
+}
+
 static void connected(struct connection *connection, int fd, int result)
 {
 	int status = libc.fcntl(fd, F_GETFL);
 
 	connection_establish(connection, fd, true);
 	note_nonblocking(connection, status >= 0 && (status & O_NONBLOCK));
-	if (result == 0 && settings.move_after == 0 && connection->side)
+	offer_connecting(connection);
+	if (result == 0)
+		offer_settle(connection, fd);
+	if (result == 0 && settings.move_after == 0 && connection->side && has_peer(fd))
 		move_offer(connection, fd);
+}
+
+ssize_t call_socket_fast_open(int fd, const struct msghdr *message, int flags)
+{
+	struct connection *connection;
+	ssize_t result;
+	int error;
+
+	connection = connection_get(fd);
+	result = libc.sendmsg(fd, message, flags);
+	if (!connection)
+		return result;
+	error = errno;
+	if (!settings.sandboxed && (result >= 0 || error == EINPROGRESS) &&
+	    connection_phase(connection) == PHASE_IDLE)
+		connected(connection, fd, -1);
+	if (result > 0 && connection->side)
+		move_account(connection, fd, DIRECTION_SEND, (size_t)result);
+	connection_put(connection);
+	errno = error;
+	return result;
 }
 
 EXPORT int connect(int fd, const struct sockaddr *address, socklen_t length)
@@ -62,12 +102,18 @@ EXPORT int connect(int fd, const struct sockaddr *address, socklen_t length)
 
 	libc_ready();
 	connection = connection_get(fd);
+	if (connection && connection_phase(connection) == PHASE_IDLE)
+		offer_connect(connection, fd, address, length);
 	result = libc.connect(fd, address, length);
 	if (!connection)
 		return result;
 	error = errno;
-	if ((result == 0 || error == EINPROGRESS || error == EINTR) && address &&
-	    address->sa_family != AF_UNSPEC && connection_phase(connection) == PHASE_IDLE)
+	if (result == 0 && address->sa_family == AF_UNSPEC && !settings.sandboxed &&
+	    connection_phase(connection) != PHASE_IDLE)
+		connection_renew(connection);
+	if (!settings.sandboxed && (result == 0 || error == EINPROGRESS || error == EINTR) &&
+	    address && address->sa_family != AF_UNSPEC &&
+	    connection_phase(connection) == PHASE_IDLE)
 		connected(connection, fd, result);
 	connection_put(connection);
 	errno = error;
@@ -80,12 +126,14 @@ EXPORT int listen(int fd, int backlog)
 	int result;
 
 	libc_ready();
+	connection = connection_get(fd);
+	if (connection && connection_phase(connection) == PHASE_IDLE)
+		offer_listen(connection, fd);
 	result = libc.listen(fd, backlog);
-	connection = result == 0 ? connection_get(fd) : NULL;
-	if (connection) {
+	if (connection && result == 0)
 		connection->phase = PHASE_LISTENING;
+	if (connection)
 		connection_put(connection);
-	}
 	return result;
 }
 
@@ -104,19 +152,32 @@ static bool fd_is_tcp(int fd)
 
 static void accepted(int listener, int fd, int flags)
 {
-	struct connection *connection = connection_get(listener);
+	struct connection *connection;
+	struct smc_name name;
+	bool may_offer = true;
 
-	if (connection)
+	if (settings.sandboxed)
+		return; /* it stays TCP, and what there is to know of it would have to be asked */
+	connection = connection_get(listener);
+	if (connection) {
+		may_offer = atomic_load(&connection->offer) == OFFER_OVER;
 		connection_put(connection);
-	else if (settings.off || !fd_is_tcp(fd))
+	} else if (settings.off || !fd_is_tcp(fd))
 		return; /* the listener was inherited or passed: ask the new socket itself */
-	if (!connection_new(fd))
+	name = smc_name_of(listener);
+	if (!connection_new(fd)) {
+		if (may_offer)
+			offer_refuse(fd);
 		return;
+	}
 	connection = connection_get(fd);
 	if (!connection)
 		return;
+	connection->name = name;
 	connection_establish(connection, fd, false);
 	note_nonblocking(connection, flags & SOCK_NONBLOCK);
+	if (may_offer)
+		offer_accepted(connection, fd);
 	if (settings.move_after == 0 && connection->side)
 		move_offer(connection, fd);
 	connection_put(connection);
@@ -147,6 +208,7 @@ EXPORT int accept4(int fd, struct sockaddr *address, socklen_t *length, int flag
 /* Threads of ours that sleep on a bell find its end there, and look. */
 static void wake_own(struct connection *connection, int how)
 {
+	connection->spare.number = 0; /* they cannot be used again */
 	if (how != SHUT_WR) {
 		atomic_fetch_or(&connection->ended, ENDED_LOOK | ENDED_BY_US);
 		(void)libc.shutdown(connection->data_bell, SHUT_RD);
@@ -162,10 +224,20 @@ EXPORT int shutdown(int fd, int how)
 
 	libc_ready();
 	connection = connection_get(fd);
+	if (connection) {
+		offer_settle(connection, fd);
+		(void)remote_look(connection, fd);
+	}
 	/* The mark first: a FIN without it would say that we are gone. */
 	if (connection && is_attached(connection) && (how == SHUT_WR || how == SHUT_RDWR))
 		stream_shut(connection);
-	result = libc.shutdown(fd, how);
+	else if (connection && connection_phase(connection) == PHASE_BACK && how != SHUT_RD)
+		atomic_fetch_or(&our_writer(connection)->marks,
+				MARK_SHUT); /* an end with bytes unread is no reset */
+	if (connection && is_attached(connection) && is_remote(connection))
+		result = remote_shutdown(connection, fd, how);
+	else
+		result = libc.shutdown(fd, how);
 	if (connection && is_attached(connection) && result == 0)
 		wake_own(connection, how);
 	if (connection)
@@ -175,8 +247,10 @@ EXPORT int shutdown(int fd, int how)
 
 static bool only_tcp_can(int level, int name, const void *value, socklen_t length)
 {
-	int number = value && length >= sizeof(int) ? *(const int *)value : 0;
+	int number = 0;
 
+	if (length >= sizeof(number))
+		(void)user_copy(&number, value, sizeof(number));
 	if (level == IPPROTO_TCP)
 		return name == TCP_ULP || name == TCP_REPAIR;
 	if (level == SOL_SOCKET)
@@ -185,8 +259,8 @@ static bool only_tcp_can(int level, int name, const void *value, socklen_t lengt
 }
 
 /*
- * Until the receiving direction has moved, who waits in the kernel for many bytes is not woken by the
- * switching byte: such a connection stays.
+ * Before there are rings, who waits in the kernel for many bytes is not woken by the switching bytes:
+ * such a connection stays.
  */
 static int set_low_water(int fd, const void *value, socklen_t length)
 {
@@ -199,7 +273,7 @@ static int set_low_water(int fd, const void *value, socklen_t length)
 		return result;
 	if (result == 0)
 		(void)libc.getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &mark, &room);
-	if (result == 0 && is_attached(connection) && receive_has_moved(connection))
+	if (result == 0 && is_attached(connection))
 		atomic_store(&connection->side->low_water, (uint32_t)mark);
 	else if (mark > 1)
 		connection_pin(connection, REASON_OPTION);
@@ -207,13 +281,61 @@ static int set_low_water(int fd, const void *value, socklen_t length)
 	return result;
 }
 
+/* Before there is a record to note it in, such a socket is left to TCP. */
+static void note_inq(int fd, const void *value)
+{
+	struct connection *connection = connection_get(fd);
+	int on = 0;
+
+	if (!connection)
+		return;
+	(void)user_copy(&on, value, sizeof(on));
+	if (!connection->side)
+		connection_pin(connection, REASON_OPTION);
+	else if (on)
+		atomic_fetch_or(&connection->side->flags, SIDE_INQ);
+	else
+		atomic_fetch_and(&connection->side->flags, ~SIDE_INQ);
+	connection_put(connection);
+}
+
+EXPORT int getsockopt(int fd, int level, int name, void *value, socklen_t *length)
+{
+	const int reset = ECONNRESET;
+	struct connection *connection;
+	int result, error;
+
+	libc_ready();
+	if (smc_name_get_option(fd, level, name, value, length, &result))
+		return (int)to_errno(result);
+	result = libc.getsockopt(fd, level, name, value, length);
+	if (result == 0 && offer_show_option(fd, level, name, value, length))
+		return 0;
+	if (result < 0 || level != SOL_SOCKET || name != SO_ERROR || *length != sizeof(reset))
+		return result;
+	connection = connection_get(fd);
+	if (connection) {
+		offer_settle(connection, fd);
+		if (stream_take_reset(connection))
+			(void)user_copy(value, &reset, sizeof(reset));
+		else if (is_attached(connection) && is_remote(connection) && !is_back(connection) &&
+			 (error = remote_take_error(connection, fd)))
+			(void)user_copy(value, &error, sizeof(error));
+		connection_put(connection);
+	}
+	return result;
+}
+
 EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
 {
 	struct connection *connection;
+	int result;
 	bool refuse;
 
 	libc_ready();
-	if (level == SOL_SOCKET && name == SO_RCVLOWAT)
+	if (smc_name_set_option(fd, level, name, value, length, &result))
+		return (int)to_errno(result);
+	if (level == SOL_SOCKET && name == SO_RCVLOWAT && !settings.sandboxed)
 		return set_low_water(fd, value, length);
 	if (__builtin_expect(only_tcp_can(level, name, value, length), 0)) {
 		connection = connection_get(fd);
@@ -229,5 +351,12 @@ EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t 
 			}
 		}
 	}
-	return libc.setsockopt(fd, level, name, value, length);
+	if (offer_hold_option(fd, level, name, value, length))
+		return 0;
+	result = libc.setsockopt(fd, level, name, value, length);
+	if (result == 0)
+		offer_note_option(fd, level, name);
+	if (__builtin_expect(result == 0 && level == IPPROTO_TCP && name == TCP_INQ, 0))
+		note_inq(fd, value);
+	return result;
 }

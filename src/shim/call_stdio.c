@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -57,17 +58,25 @@ EXPORT FILE *fdopen(int fd, const char *mode)
 
 void call_stdio_take_over(int fd)
 {
+	static bool taken[STDERR_FILENO + 1];
 	FILE **standard = fd == STDIN_FILENO ? &stdin : fd == STDOUT_FILENO ? &stdout : &stderr;
 	FILE *file;
 
-	if (fd > STDERR_FILENO)
+	/* What the program has read ahead from another file it shall have. */
+	if (fd > STDERR_FILENO || taken[fd] ||
+	    (*standard)->_IO_read_ptr < (*standard)->_IO_read_end)
 		return;
 	file = stream_on(fd, fd == STDIN_FILENO ? "r" : "w");
 	if (!file)
 		return;
 	if (fd == STDERR_FILENO)
 		setvbuf(file, NULL, _IONBF, 0);
+	/* And what it has not flushed goes where its descriptor leads when it is. */
+	if (__fpending(*standard))
+		(void)fwrite((*standard)->_IO_write_base, 1, __fpending(*standard), file);
+	__fpurge(*standard);
 	*standard = file;
+	taken[fd] = true;
 }
 
 EXPORT int vdprintf(int fd, const char *format, va_list arguments)

@@ -1,27 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 #include "shim/connection.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "ring/lock.h"
+#include "shim/bell.h"
 #include "shim/epoll.h"
 #include "shim/fd_table.h"
 #include "shim/libc.h"
 #include "shim/memory.h"
 #include "shim/move.h"
+#include "shim/offer.h"
+#include "shim/remote.h"
 #include "shim/session.h"
 #include "shim/settings.h"
 #include "shim/side.h"
 #include "shim/signals.h"
 
 #define POOL_MAX FD_TABLE_MAX
+#define NUMBERS_LOOKED_AT 65536 /* for other descriptors of a connection */
 
-/* The pool: one reserved stretch of address space, touched as it is needed, never given back. */
-static struct connection *pool;
-static uint32_t pool_used;
+/* The pool: one reserved stretch of address space, opened as it is needed, never given back. */
+static struct memory_pool pool_memory;
+static struct connection *_Atomic pool;
+static _Atomic uint32_t pool_used;
 static struct connection *pool_free;
 static _Atomic uint32_t pool_lock;
 
@@ -31,12 +39,13 @@ static struct connection *pool_take(void)
 
 	if (lock_take(&pool_lock, thread_id()) < 0)
 		return NULL; /* a signal handler interrupted the pool: do without */
-	if (!pool)
-		pool = memory_reserve(POOL_MAX * sizeof(*pool));
 	if (pool_free) {
 		connection = pool_free;
 		pool_free = connection->next_free;
-	} else if (pool && pool_used < POOL_MAX) {
+	} else if (memory_pool_open(&pool_memory, (pool_used + 1) * sizeof(*pool),
+				    POOL_MAX * sizeof(*pool))) {
+		if (!pool)
+			pool = (struct connection *)pool_memory.base;
 		connection = &pool[pool_used++];
 		connection->descriptors = -1;
 	}
@@ -53,8 +62,7 @@ static void pool_give(struct connection *connection)
 	lock_drop(&pool_lock);
 }
 
-/* A descriptor of that number was closed where we could not see it. */
-static void forget_stale(int fd)
+void connection_forget(int fd)
 {
 	struct connection *stale = connection_get(fd);
 
@@ -85,13 +93,21 @@ struct connection *connection_new(int fd)
 	memset(&connection->send, 0, sizeof(connection->send));
 	memset(&connection->receive, 0, sizeof(connection->receive));
 	connection->segment = connection->data_bell = connection->space_bell = -1;
+	connection->stand_in = -1;
+	connection->spare = (struct spare){.descriptor = -1};
+	connection->offer = OFFER_NOT;
+	connection->handed_over = false;
+	connection->defer_accept = 0;
 	connection->bell_rung[0] = connection->bell_rung[1] = false;
 	connection->habits[0].hopeless = connection->habits[1].hopeless = false;
 	connection->times_full = 0;
 	connection->not_trimmed_at = UINT64_MAX;
 	connection->watches = NULL;
+	connection->name = (struct smc_name){0};
 	connection->fd = fd;
-	forget_stale(fd);
+	connection->kept = -1;
+	connection->sleepers = 0;
+	connection_forget(fd);
 	atomic_fetch_add(&connection->users, 1); /* the table's */
 	atomic_store(&connection->descriptors, 1);
 	atomic_store(&connection->phase, PHASE_IDLE);
@@ -136,12 +152,23 @@ void connection_each(void (*visit)(struct connection *connection, void *context)
 			visit(&pool[i], context);
 }
 
+static bool has_cookie(const struct connection *connection, uint64_t cookie)
+{
+	const struct side_record *side = connection->side;
+
+	return atomic_load(&connection->descriptors) > 0 && side && side->cookie == cookie;
+}
+
 struct connection *connection_by_cookie(uint64_t cookie)
 {
-	for (uint32_t i = 0; i < pool_used; i++)
-		if (atomic_load(&pool[i].descriptors) > 0 && pool[i].side &&
-		    pool[i].side->cookie == cookie)
+	for (uint32_t i = 0; i < pool_used; i++) {
+		if (!has_cookie(&pool[i], cookie))
+			continue;
+		atomic_fetch_add(&pool[i].users, 1);
+		if (has_cookie(&pool[i], cookie))
 			return &pool[i];
+		connection_put(&pool[i]);
+	}
 	return NULL;
 }
 
@@ -150,29 +177,114 @@ void connection_count_rings(int more)
 	ring_share((uint32_t)(atomic_fetch_add(&rings, more) + more));
 }
 
+static void say_good_bye(struct connection *connection, int fd)
+{
+	struct segment_writer *ours = our_writer(connection);
+
+	if (!is_alone(connection))
+		return;
+	if (receive_has_moved(connection) && ring_available(&connection->receive)) {
+		/* As TCP: closing with data unread resets. */
+		const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+
+		libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	}
+	if (is_remote(connection)) {
+		atomic_fetch_or(&ours->marks, MARK_SHUT | MARK_CLOSED);
+		bell_tell_reader(connection);
+		remote_linger(connection, fd);
+		return;
+	}
+	atomic_fetch_or(&ours->marks, MARK_CLOSED);
+}
+
+/*
+ * The daemon may still hold the socket that was offered: the FIN is not to wait for it.  Where
+ * closing resets instead, it does.
+ */
+static void send_fin(struct connection *connection, int fd)
+{
+	struct linger linger = {0};
+	socklen_t length = sizeof(linger);
+	int unread = 0;
+
+	/* Threads inside the kernel go on, and the kernel sends it when they are out. */
+	if (atomic_load(&connection->side->send.in_kernel) ||
+	    atomic_load(&connection->side->receive.in_kernel))
+		return;
+	if (!is_alone(connection) || libc.ioctl(fd, FIONREAD, &unread) < 0 ||
+	    libc.getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &length) < 0)
+		return;
+	if (unread == 0 && !(linger.l_onoff && linger.l_linger == 0))
+		(void)libc.shutdown(fd, SHUT_WR);
+}
+
+/* The last descriptor goes. */
+static void part(struct connection *connection, int fd)
+{
+	if (is_attached(connection))
+		say_good_bye(connection, fd);
+	else if (connection_phase(connection) == PHASE_OFFERED)
+		send_fin(connection, fd);
+}
+
+/* Does another thread sleep in a call?  A signal handler may have jumped out of the only one. */
+static bool is_slept_on(const struct connection *connection)
+{
+	const uint32_t sleeper = atomic_load(&connection->sleeper);
+
+	switch (atomic_load(&connection->sleepers)) {
+	case 0:
+		return false;
+	case 1:
+		return sleeper != thread_id() &&
+		       libc.syscall(SYS_tgkill, getpid(), (pid_t)sleeper, 0) == 0;
+	default:
+		return true;
+	}
+}
+
+/* The socket is the sleepers' until they leave. */
+static bool keep(struct connection *connection, int fd)
+{
+	if (settings.sandboxed || !is_slept_on(connection))
+		return false;
+	fd = libc.fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	connection->kept = fd < 0 ? -1 : fd_hide(fd);
+	if (connection->kept < 0) {
+		connection->kept = -1;
+		return false;
+	}
+	return true;
+}
+
+static void leave(struct side_record *side)
+{
+	if (atomic_fetch_sub(&side->holders, 1) == 1)
+		side_free(side);
+}
+
 /* The last call has left a closed connection. */
 static void tear_down(struct connection *connection)
 {
 	struct side_record *side = connection->side;
 
+	if (connection->kept >= 0) {
+		part(connection, connection->kept);
+		fd_unhide_at(&connection->kept);
+	}
+	offer_drop(connection);
 	atomic_store(&connection->phase, PHASE_FREE);
 	epoll_forget(connection, -1);
-	ring_unmap(&connection->send);
-	ring_unmap(&connection->receive);
-	if (connection->control) {
-		munmap(connection->control, SEGMENT_PAGE + 2 * SEGMENT_NEAR);
-		connection_count_rings(-2);
-	}
-	connection->control = NULL;
-	fd_unhide(connection->data_bell);
-	fd_unhide(connection->space_bell);
-	fd_unhide(connection->segment);
+	connection_give_up_rings(connection);
 	if (connection->id)
 		session_withdraw(connection->id);
 	connection->id = 0;
 	connection->side = NULL;
-	if (side && atomic_fetch_sub(&side->holders, 1) == 1)
-		side_free(side);
+	if (side) {
+		leave(side);
+		side_drop(side);
+	}
 	pool_give(connection);
 }
 
@@ -183,11 +295,6 @@ void connection_put_last(struct connection *connection)
 	/* Who looked at a slot that was just emptied comes here too: only one may tear it down. */
 	if (atomic_compare_exchange_strong(&connection->descriptors, &none, -1))
 		tear_down(connection);
-}
-
-void connection_abandon(void *connection)
-{
-	connection_put(connection);
 }
 
 static void address_set(struct side_address *to, const struct sockaddr_storage *from)
@@ -244,16 +351,18 @@ void connection_take_up(struct connection *connection, struct side_record *side)
 
 void connection_pin(struct connection *connection, enum reason reason)
 {
-	enum phase phase = connection_phase(connection);
+	uint32_t phase = connection_phase(connection);
 
-	if (phase == PHASE_ATTACHED) {
-		/* What has not moved yet never will. */
-		move_forbid(connection);
+	/* Another thread may attach it at this moment: one of the two is first. */
+	while (phase != PHASE_ATTACHED && phase != PHASE_BACK) {
+		if (!atomic_compare_exchange_weak(&connection->phase, &phase, PHASE_PINNED))
+			continue;
+		if (connection->side)
+			atomic_store(&connection->side->reason, reason);
 		return;
 	}
-	atomic_store(&connection->phase, PHASE_PINNED);
-	if (connection->side)
-		atomic_store(&connection->side->reason, reason);
+	/* What has not moved yet never will. */
+	move_forbid(connection);
 }
 
 void connection_dup(struct connection *connection, int fd)
@@ -263,37 +372,26 @@ void connection_dup(struct connection *connection, int fd)
 		atomic_fetch_sub(&connection->descriptors, 1);
 }
 
-static void say_good_bye(struct connection *connection, int fd)
+void connection_renew(struct connection *connection)
 {
-	struct side_record *side = connection->side;
-	struct segment_writer *ours = our_writer(connection);
+	struct connection *fresh = NULL;
 
-	if (atomic_load(&side->holders) != 1)
+	epoll_forget(connection, -1);
+	for (int i = 0; i < fd_table_size && i < NUMBERS_LOOKED_AT; i++) {
+		uintptr_t slot = (uintptr_t)connection;
+
+		if (!atomic_compare_exchange_strong(&fd_table[i], &slot, 0))
+			continue;
+		if (fresh)
+			connection_dup(fresh, i);
+		else if ((fresh = connection_new(i)))
+			fresh->name = connection->name;
+		if (atomic_fetch_sub(&connection->descriptors, 1) > 1)
+			continue;
+		atomic_store(&connection->fd, -1);
+		connection_put(connection); /* the table's */
 		return;
-	if (receive_has_moved(connection) && ring_available(&connection->receive)) {
-		/* As TCP: closing with data unread resets. */
-		const struct linger reset = {.l_onoff = 1, .l_linger = 0};
-
-		libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	}
-	atomic_fetch_or(&ours->marks, MARK_CLOSED);
-}
-
-/*
- * The daemon may still hold the socket that was offered: the FIN is not to wait for it.  Where
- * closing resets instead, it does.
- */
-static void send_fin(struct connection *connection, int fd)
-{
-	struct linger linger = {0};
-	socklen_t length = sizeof(linger);
-	int unread = 0;
-
-	if (atomic_load(&connection->side->holders) != 1 || libc.ioctl(fd, FIONREAD, &unread) < 0 ||
-	    libc.getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &length) < 0)
-		return;
-	if (unread == 0 && !(linger.l_onoff && linger.l_linger == 0))
-		(void)libc.shutdown(fd, SHUT_WR);
 }
 
 /* One of several descriptors goes: another serves for calls that need the socket itself. */
@@ -301,7 +399,7 @@ static void close_one_of_several(struct connection *connection, int fd)
 {
 	int other = -1;
 
-	for (int i = 0; other < 0 && i < fd_table_size && i < 65536; i++)
+	for (int i = 0; other < 0 && i < fd_table_size && i < NUMBERS_LOOKED_AT; i++)
 		if (fd_connection(i) == connection)
 			other = i;
 	if (atomic_load(&connection->fd) == fd)
@@ -320,12 +418,15 @@ void connection_close(struct connection *connection, int fd)
 		return;
 	}
 	epoll_forget(connection, -1);
-	atomic_store(&connection->fd, -1);
-	if (is_attached(connection))
-		say_good_bye(connection, fd);
-	else if (connection_phase(connection) == PHASE_OFFERED)
-		send_fin(connection, fd);
+	if (!keep(connection, fd))
+		part(connection, fd);
+	atomic_store(&connection->fd, connection->kept);
 	connection_put(connection); /* the table's; the caller still has its own */
+}
+
+int connection_fd(const struct connection *connection, int fd)
+{
+	return fd_connection(fd) == connection ? fd : atomic_load(&connection->fd);
 }
 
 void connection_offers_are_void(void)
@@ -351,27 +452,97 @@ void connection_describe(struct connection *connection, int fd)
 		describe(connection->side, fd);
 }
 
+/* The record that a child made now would hold. */
+static struct side_record *record_of(const struct connection *connection)
+{
+	return atomic_load(&connection->descriptors) > 0 ? connection->side : NULL;
+}
+
+void connection_keep_no_segment(void)
+{
+	for (uint32_t i = 0; i < pool_used; i++)
+		pool[i].spare.number = 0;
+}
+
+static _Atomic uint32_t forks;
+static uint32_t forker; /* the thread that forks, or has */
+
+uint32_t connection_before_fork(void)
+{
+	uint32_t number = atomic_fetch_add(&forks, 1) + 1;
+
+	forker = thread_id();
+	for (uint32_t i = 0; i < pool_used; i++) {
+		struct side_record *side = record_of(&pool[i]);
+
+		if (side)
+			atomic_fetch_add(&side->holders, 1);
+		pool[i].counted_in = number;
+		atomic_store(&pool[i].counted, side);
+	}
+	return number;
+}
+
+void connection_uncount(uint32_t fork)
+{
+	for (uint32_t i = 0; fork && i < pool_used; i++) {
+		struct side_record *side =
+			pool[i].counted_in == fork ? atomic_exchange(&pool[i].counted, NULL) : NULL;
+
+		if (side)
+			leave(side);
+	}
+}
+
+/* In the child: other threads may have closed and opened others between the count and the fork. */
+static void settle_count(struct connection *connection)
+{
+	struct side_record *held = record_of(connection);
+	struct side_record *counted = atomic_exchange(&connection->counted, NULL);
+
+	if (held == counted)
+		return;
+	if (held)
+		atomic_fetch_add(&held->holders, 1);
+	if (counted)
+		leave(counted);
+}
+
+/* In the child: it was kept for threads that are not here, or one was tearing it down. */
+static void give_up_kept(struct connection *connection)
+{
+	fd_unhide_at(&connection->kept);
+	if (connection->sleepers && connection->sleeper == forker)
+		return; /* its memory stays: a handler forked that interrupted the call */
+	connection_give_up_rings(connection);
+	connection->id = 0;
+	connection->side = NULL;
+	connection->watches = NULL;
+	connection->users = 0;
+	connection->descriptors = -1;
+	connection->phase = PHASE_FREE;
+	connection->next_free = pool_free;
+	pool_free = connection;
+}
+
 void connection_after_fork(void)
 {
 	pool_lock = 0;
 	for (uint32_t i = 0; i < pool_used; i++) {
 		struct connection *connection = &pool[i];
 
-		if (connection->descriptors <= 0)
+		settle_count(connection);
+		if (connection->descriptors <= 0) {
+			if (connection->phase != PHASE_FREE)
+				give_up_kept(connection);
 			continue;
+		}
 		connection->users = 1;
-		connection->pollers = 0;
+		connection->pollers = connection->sleepers = 0;
 		connection->id = 0; /* the offer is the parent's */
 		if (connection->phase == PHASE_OFFERED)
 			connection->phase = PHASE_TCP;
 	}
-}
-
-void connection_before_fork(void)
-{
-	for (uint32_t i = 0; i < pool_used; i++)
-		if (pool[i].descriptors > 0 && pool[i].side)
-			atomic_fetch_add(&pool[i].side->holders, 1);
 }
 
 struct connection *connection_by_id(uint64_t id)
@@ -394,7 +565,7 @@ uint64_t connection_make_id(struct connection *connection)
 {
 	static _Atomic uint64_t serial;
 
-	connection->id = (atomic_fetch_add(&serial, 1) + 1) * POOL_MAX +
-			 (uint64_t)(connection - pool);
+	connection->id =
+		(atomic_fetch_add(&serial, 1) + 1) * POOL_MAX + (uint64_t)(connection - pool);
 	return connection->id;
 }

@@ -11,6 +11,8 @@
  *   IDLE ──connect/accept──> TCP ──due──> OFFERED ──PAIRED──> ATTACHED ──> each direction: moved
  *     └──listen──> LISTENING  └────────────────┴── PINNED: stays TCP, the side record says why
  *
+ * From ATTACHED a process that sandboxes itself goes BACK (sandbox.h).
+ *
  * What other holders of the same end need (locks, cursors, counts) is in the side record; what the
  * peer needs is in the segment; everything here is private.
  *
@@ -30,29 +32,34 @@
 #include "ring/ring.h"
 #include "ring/side.h"
 #include "ring/wait.h"
+#include "shim/libc.h"
+#include "shim/smc_name.h"
+#include "shim/spare.h"
 
 enum phase {
 	PHASE_FREE = 0,
-	PHASE_IDLE,      /* a socket, not connected */
+	PHASE_IDLE, /* a socket, not connected */
 	PHASE_LISTENING,
-	PHASE_TCP,       /* connecting or connected, and watched whether it lives */
-	PHASE_OFFERED,   /* handed to the daemon */
-	PHASE_ATTACHED,  /* has its segment; directions move as they can */
-	PHASE_PINNED     /* stays TCP */
+	PHASE_TCP, /* connecting or connected, and watched whether it lives */
+	PHASE_OFFERED, /* handed to the daemon */
+	PHASE_ATTACHED, /* has its segment; directions move as they can */
+	PHASE_PINNED, /* stays TCP */
+	PHASE_BACK /* TCP again; what is left in the receiving ring is read first */
 };
 
 enum way { DIRECTION_SEND = 0, DIRECTION_RECEIVE = 1, DIRECTION_NONE = 2 };
 
 /* What we learned about the peer, ored into connection.ended and never taken back. */
-#define ENDED_TCP (1U << 0)     /* the kernel's TCP saw a FIN, a reset or an error */
+#define ENDED_TCP (1U << 0) /* the kernel's TCP saw a FIN, a reset or an error */
 #define ENDED_DATA_BELL (1U << 1)
 #define ENDED_SPACE_BELL (1U << 2)
-#define ENDED_BROKEN (1U << 3)  /* the peer broke the rules of the ring: reset */
-#define ENDED_RESET (1U << 4)   /* a reset was seen while the ring still had data: it is due after that */
-#define ENDED_KILLED (1U << 5)  /* it died with our data unread, and we said so */
-#define ENDED_HANGUP (1U << 6)  /* the kernel reports POLLHUP or POLLERR */
-#define ENDED_BY_US (1U << 8)   /* this end shut its reading down */
-#define ENDED_LOOK (1U << 7)    /* TCP has something to read although the direction has moved */
+#define ENDED_BROKEN (1U << 3) /* the peer broke the rules of the ring: reset */
+#define ENDED_RESET                                                                                \
+	(1U << 4) /* a reset was seen while the ring still had data: it is due after that */
+#define ENDED_KILLED (1U << 5) /* it died with our data unread, and we said so */
+#define ENDED_HANGUP (1U << 6) /* the kernel reports POLLHUP or POLLERR */
+#define ENDED_LOOK (1U << 7) /* TCP has something to read although the direction has moved */
+#define ENDED_BY_US (1U << 8) /* this end shut its reading down */
 
 struct watch; /* a registration in an epoll (epoll.h) */
 
@@ -62,8 +69,12 @@ struct watch; /* a registration in an epoll (epoll.h) */
  * @phase: enum phase
  * @ended: ENDED_*
  * @descriptors: how many descriptors of this process lead here
- * @fd: one of them, for calls on the socket itself; -1 once the last was closed
+ * @fd: one of them, for calls on the socket itself; after the last was closed @kept
+ * @kept: a hidden one, where the last was closed while other threads slept inside; else -1
+ * @sleepers, @sleeper: calls between connection_sleep() and connection_wake(), and the last one's thread
  * @opened_by_connect: our end sent the SYN (TCP_INFO counts it among the acknowledged bytes)
+ * @offer: enum offer (offer.h)
+ * @handed_over: the daemon has, or had, its socket for a rendezvous
  * @bell_rung: a byte was seen on the [data, space] bell: drain it before arming again
  * @mismatches: how often the counts were found different with nobody inside
  * @turns: how often the direction of calls has changed (see move.h)
@@ -72,16 +83,21 @@ struct watch; /* a registration in an epoll (epoll.h) */
  * @id: in the session with the daemon
  * @checked_at: coarse time of the last look at TCP's state
  * @offered_at: coarse time of the offer, for --require
+ * @spare: what its segment becomes when it is over; @spare.number is 0 if it is not to be kept
  * @side: the record shared with the other holders of this end
  * @control: the segment's control page and near parts; NULL before ATTACHED
  * @send, @receive: the rings
  * @segment, @data_bell, @space_bell: hidden descriptors, -1 before ATTACHED
+ * @stand_in: another one, of a connection with another host (remote.h); else -1
  * @end: our number in the segment
  * @same_user: the peer is the same user's, and may be let hold up a system call of ours
  * @not_trimmed_at: where the sending ring stood when its pages were last to be given back
  * @habits: waiting habits, by enum way
  * @times_full: how often a non-blocking writer found the ring full (space is then an edge)
+ * @defer_accept: TCP_DEFER_ACCEPT as the program has set it on an offering listener
  * @watches: registrations in epolls, guarded by the epoll lock
+ * @name: how the socket was asked for, if by SMC's name
+ * @counted: the record whose holders were one more made for a child to come, in the fork @counted_in
  * @next_free: link of the pool
  */
 struct connection {
@@ -90,15 +106,20 @@ struct connection {
 	_Atomic uint32_t ended;
 	_Atomic int32_t descriptors;
 	_Atomic int fd;
+	int kept;
+	_Atomic uint32_t sleepers;
+	_Atomic uint32_t sleeper;
 	bool opened_by_connect;
-	bool bell_rung[2];
-	uint8_t mismatches;
-	uint8_t turns;
-	uint8_t last_call;
+	_Atomic uint8_t offer;
+	bool handed_over;
+	_Atomic bool bell_rung[2];
+	_Atomic uint8_t mismatches;
+	_Atomic uint8_t turns;
+	_Atomic uint8_t last_call;
 	_Atomic uint32_t pollers;
-	uint64_t id;
+	_Atomic uint64_t id;
 	_Atomic uint64_t checked_at;
-	uint64_t offered_at;
+	_Atomic uint64_t offered_at;
 	struct side_record *side;
 	struct segment_control *control;
 	struct ring send;
@@ -106,12 +127,18 @@ struct connection {
 	int segment;
 	int data_bell;
 	int space_bell;
+	_Atomic int stand_in;
+	struct spare spare;
 	unsigned int end;
 	bool same_user;
-	uint64_t not_trimmed_at;
+	_Atomic uint64_t not_trimmed_at;
 	struct wait_habit habits[2];
 	_Atomic uint32_t times_full;
+	int defer_accept;
 	struct watch *watches;
+	struct smc_name name;
+	_Atomic(struct side_record *) counted;
+	uint32_t counted_in;
 	struct connection *next_free;
 };
 
@@ -136,8 +163,8 @@ static inline void connection_put(struct connection *connection)
 		connection_put_last(connection);
 }
 
-/* connection_abandon - connection_put() for pthread_cleanup_push(): a thread ends inside a call */
-void connection_abandon(void *connection);
+/* connection_renew - connect(AF_UNSPEC) dissolved it: its descriptors are a new socket's now */
+void connection_renew(struct connection *connection);
 
 /* connection_establish - connect(2) has begun or accept(2) returned it: count it from now on */
 void connection_establish(struct connection *connection, int fd, bool by_connect);
@@ -156,15 +183,51 @@ void connection_dup(struct connection *connection, int fd);
  * @connection: what connection_get(@fd) gave; the caller still puts it
  *
  * Says good-bye in the ring when it is the last descriptor; the caller then closes @fd for real.
- * Of two threads that close the same descriptor, one does.
+ * Of two threads that close the same descriptor, one does.  While other threads sleep in calls, the
+ * socket stays open for them, as it does in the kernel, and the last to leave says good-bye.
  */
 void connection_close(struct connection *connection, int fd);
 
-/* connection_before_fork - the child will hold every end that this process holds */
-void connection_before_fork(void);
+/* connection_sleep - this call may sleep: the socket is to stay open; connection_wake() when it returns */
+static inline void connection_sleep(struct connection *connection)
+{
+	atomic_fetch_add(&connection->sleepers, 1);
+	atomic_store(&connection->sleeper, thread_id());
+}
+
+static inline void connection_wake(struct connection *connection)
+{
+	atomic_fetch_sub(&connection->sleepers, 1);
+}
+
+/**
+ * connection_fd - a descriptor of the socket, in a call that was given @fd and has slept since
+ *
+ * Return: @fd, unless another thread closed it or made it something else meanwhile.
+ */
+int connection_fd(const struct connection *connection, int fd);
+
+/* connection_forget - @fd is new: one of that number was closed where we could not see it */
+void connection_forget(int fd);
+
+/* connection_keep_no_segment - another process has, or may have, those that there are now */
+void connection_keep_no_segment(void);
+
+/**
+ * connection_before_fork - the child will hold every end that this process holds
+ *
+ * Return: a number of this fork, not 0, for connection_uncount().
+ */
+uint32_t connection_before_fork(void);
+
+/* connection_uncount - the child of that fork was not made; 0: nothing */
+void connection_uncount(uint32_t fork);
 
 /* connection_make_id - give it the id under which it is offered; unique in this process */
 uint64_t connection_make_id(struct connection *connection);
+
+/* connection_give_up_rings - unmap them and close what they are made of, if there are any */
+void connection_give_up_rings(struct connection *connection);
 
 /* connection_count_rings - a connection got its two rings, or lost them (ring_share()) */
 void connection_count_rings(int more);
@@ -172,7 +235,7 @@ void connection_count_rings(int more);
 /* connection_offers_are_void - the daemon is gone: what was offered and not paired is TCP again */
 void connection_offers_are_void(void);
 
-/* connection_leave_all - this process ends: it is a holder no more */
+/* connection_leave_all - a holder less: this process ends */
 void connection_leave_all(void);
 
 /* connection_describe - note addresses and cookie, when they are known at last */
@@ -184,7 +247,7 @@ void connection_after_fork(void);
 /* connection_by_id - for the daemon's answers; to be put again; NULL if it is gone */
 struct connection *connection_by_id(uint64_t id);
 
-/* connection_by_cookie - the established one with that socket, or NULL; not kept alive */
+/* connection_by_cookie - the established one with that socket, or NULL; to be put again */
 struct connection *connection_by_cookie(uint64_t cookie);
 
 /* connection_any_attached - has any of this process rings? */
@@ -208,12 +271,19 @@ static inline bool receive_has_moved(const struct connection *connection)
 	return atomic_load_explicit(&connection->side->receive.moved, memory_order_acquire);
 }
 
-/* receive_is_enough - are there as many bytes in the ring as SO_RCVLOWAT asks for? */
-static inline bool receive_is_enough(const struct connection *connection)
+/* is_alone - does no other process hold this end? */
+static inline bool is_alone(const struct connection *connection)
 {
-	size_t there = ring_available(&connection->receive);
+	const struct side_record *side = connection->side;
 
-	return there && there >= atomic_load_explicit(&connection->side->low_water, memory_order_relaxed);
+	return atomic_load(&side->holders) == 1 && !(atomic_load(&side->flags) & SIDE_GIVEN_AWAY);
+}
+
+/* has_low_water - has SO_RCVLOWAT been set, and may what it asks for be in TCP and in the ring? */
+static inline bool has_low_water(const struct connection *connection)
+{
+	return atomic_load_explicit(&connection->side->low_water, memory_order_relaxed) > 1 &&
+	       !receive_has_moved(connection);
 }
 
 /* is_attached - rings exist: calls go through the ring code */
@@ -246,6 +316,83 @@ static inline struct segment_reader *our_reader(const struct connection *connect
 static inline struct segment_reader *peer_reader(const struct connection *connection)
 {
 	return &connection->control->direction[connection->end].reader;
+}
+
+/* is_remote - is its peer on another host, and the daemon the other end of its rings? */
+static inline bool is_remote(const struct connection *connection)
+{
+	return atomic_load_explicit(&connection->stand_in, memory_order_relaxed) >= 0;
+}
+
+/* is_back - has one of the ends gone back to TCP? Then the kernel serves all sends (sandbox.h) */
+static inline bool is_back(const struct connection *connection)
+{
+	return (atomic_load_explicit(&peer_writer(connection)->marks, memory_order_acquire) |
+		atomic_load_explicit(&our_writer(connection)->marks, memory_order_relaxed)) &
+	       MARK_BACK;
+}
+
+/* receive_is_back - does TCP follow what is in the receiving ring now? */
+static inline bool receive_is_back(const struct connection *connection)
+{
+	return (atomic_load_explicit(&peer_writer(connection)->marks, memory_order_acquire) &
+		MARK_BACK) ||
+	       (atomic_load_explicit(&connection->side->flags, memory_order_acquire) & SIDE_BACK);
+}
+
+/**
+ * connection_state_fd - the socket that tells of the peer's end, of errors and hang-ups
+ * @fd: the connection's own
+ */
+static inline int connection_state_fd(const struct connection *connection, int fd)
+{
+	return __builtin_expect(is_remote(connection), 0) && !receive_is_back(connection)
+		       ? connection->stand_in
+		       : fd;
+}
+
+/* is_draining - a remote one went back to TCP, and the daemon has not sent all that is in the ring */
+static inline bool is_draining(const struct connection *connection)
+{
+	return __builtin_expect(is_remote(connection), 0) && is_back(connection) &&
+	       ring_unread(&connection->send);
+}
+
+/* send_has_room - is there room enough in the ring to wake a writer for? */
+static inline bool send_has_room(const struct connection *connection)
+{
+	return ring_writable(&connection->send) && !is_draining(connection);
+}
+
+/**
+ * writer_enter - before this end writes into its ring, or switches to it; with the send lock held
+ *
+ * Which end goes back waits until no writer of the other is inside (sandbox.c), and makes its mark seen
+ * by membarrier(2): a plain store does here.
+ *
+ * Return: false when one of the ends has gone back, else writer_leave() must follow.
+ */
+static inline bool writer_enter(const struct connection *connection)
+{
+	_Atomic uint32_t *inside = &our_writer(connection)->inside;
+
+	atomic_store_explicit(inside, 1, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+	if (__builtin_expect(!is_back(connection), 1))
+		return true;
+	atomic_store_explicit(inside, 0, memory_order_release);
+	return false;
+}
+
+static inline void writer_leave(const struct connection *connection)
+{
+	atomic_store_explicit(&our_writer(connection)->inside, 0, memory_order_release);
+}
+
+/* has_rest - in PHASE_BACK: is something left in the ring?  Memory only */
+static inline bool has_rest(const struct connection *connection)
+{
+	return connection_phase(connection) == PHASE_BACK && ring_available(&connection->receive);
 }
 
 #endif

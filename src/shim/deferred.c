@@ -9,8 +9,8 @@ __thread struct deferred *deferred_list;
 ssize_t deferred_add(struct place place, size_t n)
 {
 	const size_t size = sizeof(struct deferred) + n;
-	struct deferred *deferred = mmap(NULL, size, PROT_READ | PROT_WRITE,
-					 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct deferred *deferred =
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct deferred **last = &deferred_list;
 
 	if (deferred == MAP_FAILED)

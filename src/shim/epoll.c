@@ -8,26 +8,40 @@
 #include "shim/fd_table.h"
 #include "shim/libc.h"
 #include "shim/memory.h"
+#include "shim/move.h"
+#include "shim/offer.h"
 #include "shim/settings.h"
 
 #define POLLERS_MAX 65536U
+#define OFFERS_AT_ONCE 64U
+#define RESERVED 64U /* as many as a sandboxed program may need */
 
 static _Atomic uint32_t links; /* connection.watches of all, and the pools of watches and pollers */
+static struct memory_pool pollers_memory;
 static struct poller *pollers, *pollers_free;
 static uint32_t pollers_used;
+
+static bool have_pollers(uint32_t more)
+{
+	if (!memory_pool_open(&pollers_memory, (pollers_used + more) * sizeof(*pollers),
+			      POLLERS_MAX * sizeof(*pollers)))
+		return false;
+	if (!pollers)
+		pollers = (struct poller *)pollers_memory.base;
+	return true;
+}
 
 static struct poller *poller_new(int epoll)
 {
 	struct poller *poller = pollers_free;
 
-	if (!pollers)
-		pollers = memory_reserve(POLLERS_MAX * sizeof(*pollers));
-	if (poller)
+	if (poller) {
 		pollers_free = poller->next_free;
-	else if (pollers && pollers_used < POLLERS_MAX)
+	} else if (have_pollers(1)) {
 		poller = &pollers[pollers_used++];
-	if (!poller)
+	} else {
 		return NULL;
+	}
 	memset(poller, 0, sizeof(*poller));
 	poller->epoll = epoll;
 	poller->descriptors = 1;
@@ -112,10 +126,23 @@ static int control_add(int epoll, int fd, struct connection *connection, struct 
 	return 0;
 }
 
+/* Its connection went back, and the kernel has no registration: a one-shot that had fired. */
+static bool is_kernels(const struct watch *watch)
+{
+	return !watch->native && !watch->poller->inherited && !is_attached(watch->connection) &&
+	       (settings.sandboxed || connection_phase(watch->connection) == PHASE_PINNED);
+}
+
 static int control_modify(int epoll, int fd, struct watch *watch, struct epoll_event *event)
 {
-	if (watch->native && libc.epoll_ctl(epoll, EPOLL_CTL_MOD, fd, event) < 0)
+	if (is_kernels(watch)) {
+		if (libc.epoll_ctl(epoll, EPOLL_CTL_ADD, fd, event) <
+		    0) /* a one-shot that had fired */
+			return -errno;
+		watch->native = true;
+	} else if (watch->native && libc.epoll_ctl(epoll, EPOLL_CTL_MOD, fd, event) < 0) {
 		return -errno;
+	}
 	/* What the kernel refuses. */
 	if (!watch->native && ((event->events | watch->events) & EPOLLEXCLUSIVE))
 		return -EINVAL;
@@ -138,7 +165,10 @@ int epoll_control(int epoll, int operation, int fd, struct connection *connectio
 	} else if (operation == EPOLL_CTL_MOD && watch && !watch->parked && event) {
 		result = control_modify(epoll, fd, watch, event);
 	} else if (operation == EPOLL_CTL_DEL && watch && !watch->native && !watch->parked) {
-		watch_park(watch);
+		if (is_kernels(watch))
+			watch_end(watch);
+		else
+			watch_park(watch);
 		result = 0;
 	} else {
 		result = libc.epoll_ctl(epoll, operation, fd, event) < 0 ? -errno : 0;
@@ -147,6 +177,26 @@ int epoll_control(int epoll, int operation, int fd, struct connection *connectio
 	}
 	lock_drop(&links);
 	return result;
+}
+
+void epoll_settle_offers(struct poller *poller)
+{
+	struct connection *some[OFFERS_AT_ONCE];
+	unsigned int count = 0;
+
+	if (!poller || poller->inherited || lock_take(&links, thread_id()) < 0)
+		return;
+	for (struct watch *watch = poller->watches; watch && count < OFFERS_AT_ONCE;
+	     watch = watch->next_of_poller)
+		if (atomic_load(&watch->connection->offer) == OFFER_MADE) {
+			some[count++] = watch->connection;
+			atomic_fetch_add(&watch->connection->users, 1);
+		}
+	lock_drop(&links);
+	for (unsigned int i = 0; i < count; i++) {
+		offer_settle(some[i], atomic_load(&some[i]->fd));
+		connection_put(some[i]);
+	}
 }
 
 bool epoll_prepare(struct connection *connection)
@@ -188,10 +238,14 @@ void epoll_attach(struct connection *connection)
 
 void epoll_moved(struct connection *connection)
 {
+	/* What comes later is an edge by itself. */
+	if (atomic_load(&connection->side->receive.moved) != MOVED_ONTO_DATA)
+		return;
 	if (!connection->watches || lock_take(&links, thread_id()) < 0)
 		return;
 	for (struct watch *watch = connection->watches; watch; watch = watch->next_of_connection) {
-		if (watch->native || watch->parked || lock_take(&watch->poller->lock, thread_id()) < 0)
+		if (watch->native || watch->parked ||
+		    lock_take(&watch->poller->lock, thread_id()) < 0)
 			continue;
 		watch->fresh = true;
 		watch_heat(watch);
@@ -256,6 +310,107 @@ void epoll_closed(struct poller *poller, int fd)
 		pollers_free = poller;
 	}
 	lock_drop(&links);
+}
+
+void epoll_go_back(struct connection *connection)
+{
+	struct watch *watch, *next;
+
+	if (!connection->watches || lock_take(&links, thread_id()) < 0)
+		return;
+	for (watch = connection->watches; watch; watch = next) {
+		struct poller *poller = watch->poller;
+
+		next = watch->next_of_connection;
+		if (watch->native || poller->inherited)
+			continue;
+		if (watch->parked) {
+			watch_end(watch);
+			continue;
+		}
+		(void)lock_take(&poller->lock, thread_id());
+		watch_return(watch);
+		lock_drop(&poller->lock);
+	}
+	lock_drop(&links);
+}
+
+static bool has_remote(const struct poller *poller)
+{
+	const struct watch *watch = poller->watches;
+
+	while (watch && !is_remote(watch->connection))
+		watch = watch->next_of_poller;
+	return watch != NULL;
+}
+
+void epoll_give_up(void)
+{
+	if (lock_take(&links, thread_id()) < 0)
+		return;
+	/* From here on there may be no memory to ask for. */
+	(void)have_pollers(RESERVED);
+	watch_reserve();
+	for (uint32_t i = 0; i < pollers_used; i++) {
+		struct poller *poller = &pollers[i];
+
+		if (poller->inner < 0 || poller->inherited || has_remote(poller))
+			continue;
+		(void)lock_take(&poller->lock, thread_id());
+		epoll_flag(poller, false);
+		(void)libc.epoll_ctl(poller->epoll, EPOLL_CTL_DEL, poller->inner, NULL);
+		fd_unhide(poller->inner);
+		atomic_store(&poller->inner, -1);
+		lock_drop(&poller->lock);
+	}
+	lock_drop(&links);
+}
+
+/* What is left in a ring, for a registration that the kernel does not report for it. */
+static uint32_t rest_bits(const struct watch *watch)
+{
+	if (watch->disabled || !has_rest(watch->connection) || !move_receive(watch->connection) ||
+	    ((watch->events & EPOLLET) && !watch->fresh))
+		return 0;
+	return watch->events & (EPOLLIN | EPOLLRDNORM);
+}
+
+bool epoll_has_rest(struct poller *poller)
+{
+	bool found = false;
+
+	if (!poller || poller->inherited || lock_take(&poller->lock, thread_id()) < 0)
+		return false;
+	for (struct watch *watch = poller->watches; watch && !found; watch = watch->next_of_poller)
+		found = rest_bits(watch) != 0;
+	lock_drop(&poller->lock);
+	return found;
+}
+
+int epoll_add_rest(struct poller *poller, struct epoll_event *events, int n, int most)
+{
+	if (lock_take(&poller->lock, thread_id()) < 0)
+		return n;
+	for (struct watch *watch = poller->watches; watch; watch = watch->next_of_poller) {
+		const uint32_t bits = rest_bits(watch);
+		int at = 0;
+
+		while (at < n && events[at].data.u64 != watch->data.u64)
+			at++;
+		if (!bits || at == most)
+			continue;
+		if (at == n)
+			events[n++] = (struct epoll_event){.data = watch->data};
+		events[at].events |= bits;
+		watch->fresh = false;
+		watch->disabled = watch->events & EPOLLONESHOT;
+		if (!watch->disabled)
+			continue;
+		(void)libc.epoll_ctl(poller->epoll, EPOLL_CTL_DEL, watch->fd, NULL);
+		watch->native = false;
+	}
+	lock_drop(&poller->lock);
+	return n;
 }
 
 struct poller *epoll_poller_of(int epoll)

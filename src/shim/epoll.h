@@ -32,6 +32,7 @@
 #define SMCU_SHIM_EPOLL_H
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/epoll.h>
@@ -47,10 +48,10 @@
  * @descriptors: how many descriptors lead here
  * @inner: the inner epoll (hidden), -1 until a watched connection is attached
  * @flag: where somebody waits for this epoll itself (epoll_nest.c): a hidden eventfd in it; else -1
- * @flagged: it is raised
+ * @flagged: it is raised (looked at without the lock)
  * @sleepers: threads asleep in the kernel for it
  * @watches: all of them
- * @hot: list head
+ * @hot: list head (whether there is one, is looked at without the lock)
  * @hot_count: its length
  * @inherited: a parent's, before fork: its inner epoll is the parent's too, and left alone
  * @active: something happened since idle pages were last given back
@@ -65,15 +66,15 @@ struct poller {
 	int descriptors;
 	_Atomic int inner;
 	int flag;
-	bool flagged;
+	_Atomic bool flagged;
 	_Atomic uint32_t sleepers;
 	struct watch *watches;
-	struct watch *hot;
+	_Atomic(struct watch *) hot;
 	uint32_t hot_count;
 	bool inherited;
-	bool active;
+	_Atomic bool active;
 	_Atomic uint32_t takeovers;
-	uint64_t asked_at;
+	_Atomic uint64_t asked_at;
 	struct wait_habit habit;
 	struct poller *next_free;
 };
@@ -92,11 +93,31 @@ int epoll_control(int epoll, int operation, int fd, struct connection *connectio
 int epoll_wait_for(struct poller *poller, int epoll, struct epoll_event *events, int most,
 		   const struct timespec *timeout, const sigset_t *mask);
 
+/* epoll_settle_offers - before and after a wait: ask for the verdicts of what it watches (offer.h) */
+void epoll_settle_offers(struct poller *poller);
+
 /* epoll_prepare - before a connection is attached: can its registrations be taken over? */
 bool epoll_prepare(struct connection *connection);
 
 /* epoll_attach - the connection has rings now: take its registrations over */
 void epoll_attach(struct connection *connection);
+
+/**
+ * epoll_go_back - the connection is TCP's again: its registrations return to the kernel
+ *
+ * epoll_give_up follows when that was done for all: the inner epolls are closed.
+ */
+void epoll_go_back(struct connection *connection);
+void epoll_give_up(void);
+
+/**
+ * epoll_has_rest, epoll_add_rest - what epoll_wait(2) does not know of in PHASE_BACK
+ * @events, @n, @most: what it gave, and for how many there is room
+ *
+ * Return: how many events there are.
+ */
+bool epoll_has_rest(struct poller *poller);
+int epoll_add_rest(struct poller *poller, struct epoll_event *events, int n, int most);
 
 /* epoll_moved - its receiving direction has just moved: what is in the ring is new to its watches */
 void epoll_moved(struct connection *connection);

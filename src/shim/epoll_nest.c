@@ -30,7 +30,8 @@ static bool is_epoll(int fd)
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	length = readlink(path, target, sizeof(target));
-	return length == (ssize_t)sizeof(wanted) - 1 && memcmp(target, wanted, sizeof(wanted) - 1) == 0;
+	return length == (ssize_t)sizeof(wanted) - 1 &&
+	       memcmp(target, wanted, sizeof(wanted) - 1) == 0;
 }
 
 /* A flag for one that has none; without one (no descriptors) its rings are not seen from outside. */
@@ -56,7 +57,8 @@ void epoll_note_nested(int fd)
 
 	if (!poller)
 		poller = is_epoll(fd) ? epoll_poller_of(fd) : NULL;
-	if (!poller || poller->flag >= 0 || poller->inherited || lock_take(&poller->lock, thread_id()) < 0)
+	if (!poller || poller->flag >= 0 || poller->inherited ||
+	    lock_take(&poller->lock, thread_id()) < 0)
 		return;
 	if (poller->flag < 0)
 		flag_make(poller);

@@ -9,14 +9,16 @@
 #include "shim/clock.h"
 #include "shim/epoll.h"
 #include "shim/fd_table.h"
+#include "shim/handlers.h"
 #include "shim/libc.h"
+#include "shim/offer.h"
 #include "shim/readiness.h"
 #include "shim/settings.h"
 #include "shim/stream.h"
 
 #define KERNEL_EVERY_NS 20000ULL /* with rings always ready, the kernel is asked that often */
 #define SPINS_PER_LOOK 16U /* yields before the kernel is asked while we wait */
-#define IDLE_COOL 32U     /* times found idle before a watch is armed and left alone */
+#define IDLE_COOL 32U /* times found idle before a watch is armed and left alone */
 #define INNER_BATCH 64
 
 #define READ_BITS ((uint32_t)(EPOLLIN | EPOLLRDNORM | EPOLLRDHUP))
@@ -24,11 +26,11 @@
 #define END_BITS (EPOLLRDHUP | ALWAYS_BITS)
 #define NEVER UINT64_MAX
 
-/* How far the peer has come; the move itself is a step, since what is in the ring then is new. */
+/* How far the peer has come; a move onto bytes is a step, since they are new to who only asked TCP. */
 static uint64_t produced_by_peer(const struct connection *connection)
 {
 	return atomic_load_explicit(&peer_writer(connection)->produced, memory_order_acquire) +
-	       receive_has_moved(connection);
+	       (atomic_load(&connection->side->receive.moved) == MOVED_ONTO_DATA);
 }
 
 /*
@@ -40,10 +42,11 @@ static uint32_t edge_bits(const struct watch *watch, uint32_t all, uint64_t prod
 	const struct connection *connection = watch->connection;
 	const uint32_t bits = all & (watch->events | ALWAYS_BITS);
 	const bool ends = (short)(all & END_BITS) & ~watch->seen_ends;
-	const bool data = (watch->events & EPOLLIN) && produced != watch->seen_produced;
+	const bool data = (watch->events & (EPOLLIN | EPOLLPRI)) && produced != watch->seen_produced;
+	const bool back = !watch->seen_back && is_remote(connection) && is_back(connection);
 	const bool room = (bits & EPOLLOUT) && connection->times_full != watch->seen_full;
 
-	return watch->fresh || ends || data || room ? bits : 0;
+	return watch->fresh || ends || data || room || back ? bits : 0;
 }
 
 /* What watch_evaluate() would report. */
@@ -54,8 +57,8 @@ static uint32_t watch_bits(const struct watch *watch, uint32_t *all, uint64_t *p
 	*all = 0;
 	if (watch->disabled)
 		return 0;
-	*all = (uint32_t)(uint16_t)readiness(watch->connection,
-					    watch->orphan ? watch->connection->fd : watch->fd, false);
+	*all = (uint32_t)(uint16_t)readiness(
+		watch->connection, watch->orphan ? watch->connection->fd : watch->fd, false);
 	if (watch->events & EPOLLET)
 		return edge_bits(watch, *all, *produced);
 	return *all & (watch->events | ALWAYS_BITS);
@@ -71,6 +74,7 @@ static uint32_t watch_evaluate(struct watch *watch)
 		return 0;
 	if (bits || watch->fresh) {
 		watch->seen_produced = produced;
+		watch->seen_back = is_remote(watch->connection) && is_back(watch->connection);
 		watch->seen_ends = (short)(all & END_BITS);
 		/* Where there is no room yet, room will be an edge. */
 		watch->seen_full = watch->connection->times_full - !(all & EPOLLOUT);
@@ -93,7 +97,8 @@ static bool watch_glance(const struct watch *watch)
 	if (!(watch->events & EPOLLET))
 		return readiness_glance(connection, (short)watch->events);
 	return produced_by_peer(connection) != watch->seen_produced ||
-	       (connection->times_full != watch->seen_full && ring_writable(&connection->send)) ||
+	       (!watch->seen_back && is_remote(connection) && is_back(connection)) ||
+	       (connection->times_full != watch->seen_full && send_has_room(connection)) ||
 	       ((atomic_load_explicit(&peer_writer(connection)->marks, memory_order_relaxed) &
 		 (MARK_SHUT | MARK_CLOSED)) &&
 		!(watch->seen_ends & EPOLLRDHUP));
@@ -107,9 +112,9 @@ static void watch_arm(struct watch *watch)
 	uint32_t all;
 
 	if (!watch->disabled) {
-		if (watch->events & READ_BITS)
+		if (watch->events & (READ_BITS | EPOLLPRI)) /* an urgent byte is in the ring as well */
 			bell_arm(connection, BELL_DATA);
-		if ((watch->events & EPOLLOUT) && !ring_writable(&connection->send))
+		if ((watch->events & EPOLLOUT) && !send_has_room(connection))
 			bell_arm(connection, BELL_SPACE);
 	}
 	if (!watch_bits(watch, &all, &produced))
@@ -149,10 +154,10 @@ static int harvest(struct poller *poller, struct epoll_event *events, int most, 
 		while (last->next)
 			last = last->next;
 		last->next = poller->hot;
-		poller->hot->previous = last;
+		last->next->previous = last;
 		watch->previous->next = NULL;
 		watch->previous = NULL;
-		poller->hot = watch;
+		atomic_store_explicit(&poller->hot, watch, memory_order_relaxed);
 	}
 	return n;
 }
@@ -176,9 +181,14 @@ static void note_inner(const struct epoll_event *event)
 		if (over)
 			atomic_fetch_or(&connection->ended, ENDED_SPACE_BELL);
 		break;
+	case SOURCE_TCP:
+		if (is_remote(connection) && !receive_is_back(connection))
+			break; /* the daemon's */
+		/* fall through */
 	default:
 		readiness_note(connection, (short)event->events);
-		if (!receive_has_moved(connection) || !send_has_moved(connection))
+		if (!receive_has_moved(connection) || !send_has_moved(connection) ||
+		    is_back(connection))
 			watch->fresh = true; /* an edge of the kernel's */
 		else if (event->events & (EPOLLIN | EPOLLPRI))
 			atomic_fetch_or(&connection->ended, ENDED_LOOK);
@@ -241,14 +251,14 @@ static int harvest_rings(struct poller *poller, struct epoll_event *events, int 
 	const uint64_t now = now_ns();
 	int n = 0, first = 0;
 
-	if (now - poller->asked_at >= KERNEL_EVERY_NS) {
-		poller->asked_at = now;
+	if (now - atomic_load_explicit(&poller->asked_at, memory_order_relaxed) >=
+	    KERNEL_EVERY_NS) {
+		atomic_store_explicit(&poller->asked_at, now, memory_order_relaxed);
 		first = ask_kernel(poller, events, most);
 	}
 	if (first < most && lock_take(&poller->lock, thread_id()) == 0) {
-		n = harvest(poller, events + first, most - first,
-			    first ? takeovers : UINT32_MAX);
-		poller->active = true;
+		n = harvest(poller, events + first, most - first, first ? takeovers : UINT32_MAX);
+		atomic_store_explicit(&poller->active, true, memory_order_relaxed);
 		lock_drop(&poller->lock);
 	}
 	return first + n;
@@ -266,8 +276,12 @@ static bool glance(struct poller *poller)
 	return found;
 }
 
-/* Look at the hot ones while that is cheap.  >= 0: events from the kernel; -1: go to sleep. */
-static int spin(struct poller *poller, struct epoll_event *events, int most)
+/*
+ * Look at the hot ones while that is cheap, and no handler runs (@runs did).
+ *
+ * Return: >= 0: events from the kernel; -1: go to sleep.
+ */
+static int spin(struct poller *poller, struct epoll_event *events, int most, uint32_t runs)
 {
 	struct wait wait;
 	unsigned int steps = 0;
@@ -284,7 +298,7 @@ static int spin(struct poller *poller, struct epoll_event *events, int most)
 			if (n > 0)
 				return n;
 		}
-	} while (wait_step(&wait));
+	} while (handler_runs.all == runs && wait_step(&wait));
 	return -1;
 }
 
@@ -384,6 +398,12 @@ static bool got_hot(struct poller *poller)
 	return hot;
 }
 
+static void settle_offers(struct poller *poller)
+{
+	if (__builtin_expect(atomic_load_explicit(&offers_pending, memory_order_relaxed) != 0, 0))
+		epoll_settle_offers(poller);
+}
+
 static int sleep_in_kernel(struct poller *poller, int epoll, struct epoll_event *events, int most,
 			   uint64_t deadline, const sigset_t *mask)
 {
@@ -398,6 +418,7 @@ static int sleep_in_kernel(struct poller *poller, int epoll, struct epoll_event 
 		return -ESTALE;
 	}
 	n = kernel_wait_or_idle(poller, epoll, events, most, deadline, mask);
+	settle_offers(poller);
 	if (poller)
 		atomic_fetch_sub(&poller->sleepers, 1);
 	if (start)
@@ -405,37 +426,53 @@ static int sleep_in_kernel(struct poller *poller, int epoll, struct epoll_event 
 	return n < 0 ? -errno : n;
 }
 
+static uint64_t deadline_of(const struct timespec *timeout)
+{
+	if (!timeout)
+		return NEVER;
+	if (!timeout->tv_sec && !timeout->tv_nsec)
+		return 0;
+	return now_ns() + (uint64_t)timeout->tv_sec * 1000000000ULL + (uint64_t)timeout->tv_nsec;
+}
+
+/* We look ourselves. */
+static void lower_flag(struct poller *poller)
+{
+	if (!poller || !poller->flagged || lock_take(&poller->lock, thread_id()) < 0)
+		return;
+	epoll_flag(poller, false);
+	lock_drop(&poller->lock);
+}
+
 int epoll_wait_for(struct poller *poller, int epoll, struct epoll_event *events, int most,
 		   const struct timespec *timeout, const sigset_t *mask)
 {
-	uint64_t deadline = NEVER;
+	const uint32_t runs = handler_runs.all;
+	const uint64_t deadline = deadline_of(timeout);
 	uint32_t takeovers;
 	bool inner, last = false, vain = false;
 	int n;
 
-	if (timeout && (timeout->tv_sec || timeout->tv_nsec))
-		deadline = now_ns() + (uint64_t)timeout->tv_sec * 1000000000ULL +
-			   (uint64_t)timeout->tv_nsec;
-	else if (timeout)
-		deadline = 0;
 	while (!last) {
 		epoll_settle_nested(poller);
-		if (poller && poller->flagged && lock_take(&poller->lock, thread_id()) == 0) {
-			epoll_flag(poller, false); /* we look ourselves */
-			lock_drop(&poller->lock);
-		}
+		if (__builtin_expect(
+			    atomic_load_explicit(&offers_pending, memory_order_relaxed) != 0, 0))
+			epoll_settle_offers(poller);
+		lower_flag(poller);
 		if (poller && poller->inner >= 0 && poller->hot && most > 0) {
 			n = harvest_rings(poller, events, most);
 			if (n > 0)
 				return n;
 			if (deadline) {
 				/* A glance may err: not twice in a row. */
-				n = vain ? -1 : spin(poller, events, most);
+				n = vain ? -1 : spin(poller, events, most, runs);
 				if (n > 0)
 					return n;
 				vain = n == 0;
 				if (vain || !arm_all(poller))
 					continue;
+				if (handler_runs.all != runs)
+					return -EINTR;
 			}
 		}
 		takeovers = poller ? atomic_load(&poller->takeovers) : 0;

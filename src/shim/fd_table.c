@@ -13,6 +13,7 @@
 _Atomic uintptr_t *fd_table;
 int fd_table_size;
 pid_t fd_table_owner;
+bool fd_table_is_certain;
 
 #define LIMITS_VARIABLE "SMCU_NOFILE"
 
@@ -40,8 +41,11 @@ int fd_set_limits(const struct rlimit *limit)
 		errno = EINVAL;
 		return -1;
 	}
-	/* Keep the kernel's table of descriptors small when the hard limit is generous. */
-	if (soft < most)
+	/*
+	 * Keep the kernel's table of descriptors small when the hard limit is generous.  A sandbox has no
+	 * hidden ones, and poll(2) is to refuse what is beyond its limit.
+	 */
+	if (soft < most && soft >= FD_SANDBOX)
 		real.rlim_cur = soft * 8 < most && soft >= 1024 ? soft * 8 : most;
 	if (libc.setrlimit(RLIMIT_NOFILE, &real) < 0)
 		return -1;
@@ -133,8 +137,10 @@ int fd_hide(int fd)
 
 void fd_hide_where_it_is(int fd)
 {
+	const bool was = fd_is_hidden(fd);
+
 	(void)libc.fcntl(fd, F_SETFD, FD_CLOEXEC);
-	if (fd_table_set(fd, FD_HIDDEN))
+	if (fd_table_set(fd, FD_HIDDEN) && !was)
 		atomic_fetch_add(&hidden_count, 1);
 }
 
@@ -167,7 +173,15 @@ void fd_unhide(int fd)
 	atomic_fetch_sub(&hidden_count, 1);
 }
 
+void fd_unhide_at(int *place)
+{
+	const int hidden = *place;
+
+	*place = -1;
+	fd_unhide(hidden);
+}
+
 bool fd_table_is_ours(void)
 {
-	return getpid() == fd_table_owner;
+	return fd_table_is_certain || getpid() == fd_table_owner;
 }

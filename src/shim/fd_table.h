@@ -20,6 +20,7 @@ struct connection;
 struct poller;
 
 #define FD_TABLE_MAX 1048576
+#define FD_SANDBOX 3 /* a soft limit below that is a sandbox (sandbox.h) */
 
 /* One slot holds a connection, a poller (tag 1), or FD_HIDDEN. */
 #define FD_TAG_POLLER ((uintptr_t)1)
@@ -28,6 +29,7 @@ struct poller;
 extern _Atomic uintptr_t *fd_table;
 extern int fd_table_size;
 extern pid_t fd_table_owner; /* the process whose table it is: a vfork child is not */
+extern bool fd_table_is_certain; /* in a sandbox: do not ask who we are */
 
 void fd_table_init(void);
 
@@ -97,6 +99,9 @@ void fd_limits_raise(void);
 
 /* fd_unhide - close a hidden descriptor (-1: nothing) */
 void fd_unhide(int fd);
+
+/* fd_unhide_at - the same, with -1 put there before: a child of another thread's fork must not close it again */
+void fd_unhide_at(int *place);
 
 /* fd_table_is_ours - false in a vfork child, which shares our memory but not our descriptors */
 bool fd_table_is_ours(void);

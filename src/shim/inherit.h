@@ -4,10 +4,9 @@
  *
  * Theory of operation
  *
- * The program that is started gets the sockets by itself.  What it needs beside those that moved, the segment,
- * the bells and the side segment with the record, are descriptors that an exec closes: before it they
- * are made to survive, and the environment says which they are (SMCU_INHERITED, one entry a
- * connection, named after the socket's cookie).  The new program's shim looks for the sockets among its
+ * The program that is started gets the sockets by itself.  What it needs beside them (heirloom.h) are
+ * descriptors that an exec closes: before it they are made to survive, and the environment says which
+ * they are (SMCU_INHERITED, one heirloom a connection).  The new program's shim looks for the sockets among its
  * descriptors, whatever their numbers became on the way, takes those connections up where they are,
  * and removes the variable.  One that has not moved yet goes on counting in its record, and may move.
  *
@@ -15,6 +14,9 @@
  *   vfork, exec        the same, but memory and so the table are the parent's: it is looked, and the
  *                      new program counts itself as one holder more
  *   posix_spawn        what the child will have is not known: all are passed, from the parent
+ *
+ * What a child that no fork(2) has made may have without being told (it has not moved yet, or the program
+ * has no shim) is *given away*: it stays TCP, and the parent's close says no good-bye for the child.
  *
  * Nothing here allocates: a vfork child must not, in its parent's memory.
  */
@@ -24,30 +26,34 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define INHERIT_MOST 256U  /* connections passed on; more than that are lost, and said */
-#define INHERIT_ENTRY 160U /* characters of one entry at the most */
+#define INHERIT_MOST 256U /* connections passed on; more than that are lost, and said */
 
 struct connection;
+
+/* Who starts the program: an exec; or posix_spawn(3), where file actions may copy any descriptor. */
+enum inherit_how { INHERIT_EXEC, INHERIT_SPAWN, INHERIT_SPAWN_ACTIONS };
 
 /**
  * struct inheritance - what one exec passes on
  * @connections, @count: those that the new program will or may have
+ * @how: who starts it
  * @counted: it is a holder of them already
  */
 struct inheritance {
 	struct connection *connections[INHERIT_MOST];
 	unsigned int count;
+	enum inherit_how how;
 	bool counted;
 };
 
 /**
  * inherit_find - what is there to be passed on?
  * @env: the new program's environment
- * @spawn: from a parent that goes on, which cannot know what the child will have
+ * @how: who calls
  *
  * Return: bytes that inherit_begin() needs, 0 when there is nothing.
  */
-size_t inherit_find(struct inheritance *inheritance, char *const env[], bool spawn);
+size_t inherit_find(struct inheritance *inheritance, char *const env[], enum inherit_how how);
 
 /* inherit_begin - let it survive; the environment to start the program with, in @room */
 char **inherit_begin(const struct inheritance *inheritance, char *const env[], void *room);

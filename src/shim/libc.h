@@ -45,6 +45,8 @@
 	X(ssize_t, write, (int, const void *, size_t))                                             \
 	X(ssize_t, readv, (int, const struct iovec *, int))                                        \
 	X(ssize_t, writev, (int, const struct iovec *, int))                                       \
+	X(ssize_t, preadv64v2, (int, const struct iovec *, int, off64_t, int))                     \
+	X(ssize_t, pwritev64v2, (int, const struct iovec *, int, off64_t, int))                    \
 	X(ssize_t, recv, (int, void *, size_t, int))                                               \
 	X(ssize_t, send, (int, const void *, size_t, int))                                         \
 	X(ssize_t, recvfrom, (int, void *, size_t, int, struct sockaddr *, socklen_t *))           \
@@ -74,8 +76,7 @@
 	X(void, closefrom, (int))                                                                  \
 	X(int, getrlimit, (__rlimit_resource_t, struct rlimit *))                                  \
 	X(int, setrlimit, (__rlimit_resource_t, const struct rlimit *))                            \
-	X(int, prlimit,                                                                            \
-	  (pid_t, __rlimit_resource_t, const struct rlimit *, struct rlimit *))                    \
+	X(int, prlimit, (pid_t, __rlimit_resource_t, const struct rlimit *, struct rlimit *))      \
 	X(long, sysconf, (int))                                                                    \
 	X(int, sigaction, (int, const struct sigaction *, struct sigaction *))                     \
 	X(__sighandler_t, signal, (int, __sighandler_t))                                           \
@@ -90,6 +91,10 @@
 	X(int, posix_spawnp,                                                                       \
 	  (pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *,   \
 	   char *const *, char *const *))                                                          \
+	X(int, chroot, (const char *))                                                             \
+	X(pid_t, fork, (void))                                                                     \
+	X(pid_t, _Fork, (void))                                                                    \
+	X(int, clone, (int (*)(void *), void *, int, void *, ...))                                 \
 	X(int, prctl, (int, ...))                                                                  \
 	X(void, _exit, (int))                                                                      \
 	X(long, syscall, (long, ...))

@@ -2,6 +2,7 @@
 #include "shim/move.h"
 
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -15,11 +16,14 @@
 #include "shim/epoll.h"
 #include "shim/fd_table.h"
 #include "shim/libc.h"
+#include "shim/memory.h"
+#include "shim/remote.h"
 
-#define STATE_ESTABLISHED 1    /* tcpi_state */
-#define TURNS_DUE 2U          /* the second exchange */
-#define REQUIRE_SECONDS 2     /* what --require grants the daemon and the peer */
+#define STATE_ESTABLISHED 1 /* tcpi_state */
+#define TURNS_DUE 2U /* the second exchange */
+#define REQUIRE_SECONDS 2 /* what --require grants the daemon and the peer */
 #define MOVE_AFTER_BUILT_IN 16384U
+#define SWITCH_MOST 4096U /* a call up to that size switches whole */
 
 static uint64_t coarse_seconds(void)
 {
@@ -72,7 +76,8 @@ static void insist(struct connection *connection, int fd)
 	const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
 	enum phase phase = connection_phase(connection);
 
-	if (phase == PHASE_ATTACHED || connection->offered_at == 0)
+	if (phase == PHASE_ATTACHED || phase == PHASE_BACK || connection->offered_at == 0 ||
+	    settings.sandboxed)
 		return;
 	if (phase != PHASE_PINNED && coarse_seconds() < connection->offered_at + REQUIRE_SECONDS)
 		return;
@@ -87,12 +92,14 @@ void move_offer(struct connection *connection, int fd)
 	uint32_t expected = PHASE_TCP;
 	int error;
 
+	if (settings.sandboxed)
+		return;
 	if (settings.require && connection->offered_at == 0)
 		connection->offered_at = coarse_seconds();
 	if (session_is_away())
 		return;
 	connection_describe(connection, fd);
-	if (atomic_load(&side->holders) != 1) {
+	if (!is_alone(connection)) {
 		side->reason = REASON_SHARED;
 		return;
 	}
@@ -140,52 +147,11 @@ static bool may_attach(struct connection *connection, enum reason *reason)
 	socklen_t length = sizeof(low_water);
 
 	*reason = REASON_SHARED;
-	if (atomic_load(&connection->side->holders) != 1)
+	if (!is_alone(connection))
 		return false;
 	*reason = REASON_OPTION;
 	libc.getsockopt(connection->fd, SOL_SOCKET, SO_RCVLOWAT, &low_water, &length);
 	return low_water <= 1;
-}
-
-static void set_up_rings(struct connection *connection, uint8_t *memory,
-			 const struct move_parts *parts)
-{
-	unsigned int out = parts->end, in = !parts->end;
-
-	connection->segment = parts->segment;
-	connection->data_bell = parts->data_bell;
-	connection->space_bell = parts->space_bell;
-	connection->end = out;
-	connection->same_user = parts->same_user;
-	connection->control = (struct segment_control *)memory;
-	connection_count_rings(2);
-	connection->send = (struct ring){
-		.shared = &connection->control->direction[out],
-		.own = &connection->side->send,
-		.near = memory + segment_near_offset(out),
-		.bytes = parts->ring_bytes,
-		.segment = connection->segment,
-		.far_offset = segment_far_offset(out, parts->ring_bytes),
-	};
-	connection->receive = (struct ring){
-		.shared = &connection->control->direction[in],
-		.own = &connection->side->receive,
-		.near = memory + segment_near_offset(in),
-		.bytes = parts->ring_bytes,
-		.segment = connection->segment,
-		.far_offset = segment_far_offset(in, parts->ring_bytes),
-	};
-}
-
-static bool map_rings(struct connection *connection, const struct move_parts *parts)
-{
-	void *memory = mmap(NULL, SEGMENT_PAGE + 2 * SEGMENT_NEAR, PROT_READ | PROT_WRITE, MAP_SHARED,
-			    parts->segment, 0);
-
-	if (memory == MAP_FAILED)
-		return false;
-	set_up_rings(connection, memory, parts);
-	return true;
 }
 
 static void drop_parts(const struct move_parts *parts)
@@ -195,14 +161,38 @@ static void drop_parts(const struct move_parts *parts)
 	fd_unhide(parts->space_bell);
 }
 
+/*
+ * From here on all threads use the rings; false: one of them has pinned the connection meanwhile.
+ *
+ * One that gives the socket away says so first and pins it then: either it was before us, or it finds
+ * rings, or we see here what it said.  Whoever gets the socket has no rings then, and nothing may move.
+ */
+static bool enter_rings(struct connection *connection)
+{
+	uint32_t offered = PHASE_OFFERED, waiting = REASON_WAITING;
+	_Atomic uint32_t *reason = &connection->side->reason;
+
+	if (!atomic_compare_exchange_strong(&connection->phase, &offered, PHASE_ATTACHED))
+		return false;
+	if (is_alone(connection)) {
+		atomic_compare_exchange_strong(reason, &waiting, REASON_ATTACHED);
+	} else {
+		move_forbid(connection);
+		atomic_store(reason, REASON_SHARED);
+	}
+	return true;
+}
+
 bool move_attach(struct connection *connection, const struct message_paired *paired, const int *fds)
 {
-	struct move_parts parts = {.ring_bytes = paired->ring_bytes,
+	struct move_parts parts = {.stand_in = -1,
+				   .ring_bytes = paired->ring_bytes,
 				   .end = paired->end,
 				   .same_user = paired->flags & PAIRED_SAME_USER};
 	enum reason reason;
 
-	if (connection_phase(connection) != PHASE_OFFERED || !segment_bytes_valid(paired->ring_bytes))
+	if (connection_phase(connection) != PHASE_OFFERED ||
+	    !segment_bytes_valid(paired->ring_bytes))
 		return false;
 	if (!may_attach(connection, &reason)) {
 		connection_pin(connection, reason);
@@ -216,7 +206,7 @@ bool move_attach(struct connection *connection, const struct message_paired *pai
 		connection_pin(connection, REASON_DESCRIPTORS);
 		return true; /* they are closed */
 	}
-	if (!map_rings(connection, &parts)) {
+	if (!move_set_up(connection, &parts)) {
 		drop_parts(&parts);
 		connection_pin(connection, REASON_MEMORY);
 		return true;
@@ -225,8 +215,10 @@ bool move_attach(struct connection *connection, const struct message_paired *pai
 		connection_pin(connection, REASON_DESCRIPTORS);
 		return true; /* the rings are unused and go with the connection */
 	}
-	connection->side->reason = REASON_ATTACHED;
-	atomic_store(&connection->phase, PHASE_ATTACHED);
+	if (!enter_rings(connection)) {
+		connection_give_up_rings(connection);
+		return true;
+	}
 	epoll_attach(connection);
 	move_confirm(connection, connection->fd, 0);
 	return true;
@@ -236,7 +228,7 @@ bool move_take_up(struct connection *connection, struct side_record *side,
 		  const struct move_parts *parts)
 {
 	connection->side = side;
-	if (!map_rings(connection, parts)) {
+	if (!move_set_up(connection, parts)) {
 		connection->side = NULL;
 		return false;
 	}
@@ -273,7 +265,8 @@ void move_confirm_slowly(struct connection *connection, int fd, uint32_t own)
 	uint64_t sent, received;
 	uint32_t reading;
 
-	if (atomic_load(&ours->switched) == SWITCH_OFF)
+	if (atomic_load(&ours->switched) == SWITCH_OFF ||
+	    (atomic_load(&side->flags) & SIDE_GIVEN_AWAY)) /* who has it may know of no rings */
 		return;
 	reading = atomic_load(&side->receive.in_kernel);
 	if (reading > 1 || atomic_load(&connection->pollers))
@@ -305,12 +298,41 @@ static int sender_is_alone(struct connection *connection, int fd)
 	return counts.written == atomic_load(&connection->side->send.tcp_bytes);
 }
 
-/* With the send lock held. */
-static int switch_with(struct connection *connection, int fd, const void *byte)
+static bool has_much_room(int fd)
 {
+	uint32_t memory[SK_MEMINFO_VARS] = {0};
+	socklen_t length = sizeof(memory);
+
+	return libc.getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &length) == 0 &&
+	       memory[SK_MEMINFO_WMEM_QUEUED] <= memory[SK_MEMINFO_SNDBUF] / 2;
+}
+
+/*
+ * The part of a call that switches: all of a small one, since a reader asleep in the kernel returns with
+ * it, but only where there is so much room that the kernel takes all or nothing.  Else a single byte.
+ */
+static size_t switching_part(int fd, const struct place *place, size_t want, struct msghdr *message)
+{
+	size_t size = want <= SWITCH_MOST && has_much_room(fd) ? want : 1;
+
+	message->msg_iovlen = (size_t)place_vectors(place, message->msg_iov, size);
+	if (place_total(message->msg_iov, (int)message->msg_iovlen) == size)
+		return size;
+	message->msg_iovlen = (size_t)place_vectors(place, message->msg_iov, 1);
+	return 1;
+}
+
+/* With the send lock held. */
+static ssize_t switch_with(struct connection *connection, int fd, const struct place *place,
+			   size_t want)
+{
+	struct iovec some[PLACE_VECTORS];
+	struct msghdr message = {.msg_iov = some};
 	struct side_record *side = connection->side;
 	struct segment_writer *ours = our_writer(connection);
 	uint64_t sent = atomic_load(&side->send.tcp_bytes);
+	size_t size;
+	ssize_t n;
 	int alone;
 
 	if (atomic_load(&side->send.in_kernel) || atomic_load(&side->send.moved))
@@ -321,41 +343,66 @@ static int switch_with(struct connection *connection, int fd, const void *byte)
 			second_user(connection);
 		return 0;
 	}
-	atomic_store(&ours->switch_at, sent + 1);
+	size = switching_part(fd, place, want, &message);
+	atomic_store(&ours->switch_at, sent + size);
 	atomic_store(&ours->switched, SWITCH_BEGUN);
-	if (libc.send(fd, byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1) {
+	n = libc.sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n <= 0) {
 		atomic_store(&ours->switched, SWITCH_NONE); /* never reached: as if nothing was */
-		return errno == EAGAIN ? -EAGAIN : 0;
+		return n < 0 && errno == EAGAIN ? -EAGAIN : 0;
 	}
-	atomic_fetch_add(&side->send.tcp_bytes, 1);
+	atomic_fetch_add(&side->send.tcp_bytes, (uint64_t)n);
+	if ((size_t)n == want) /* else what puts the rest into the ring counts the call */
+		atomic_fetch_add_explicit(&side->send.calls, 1, memory_order_relaxed);
+	if ((size_t)n != size) { /* a bad address behind a good one: never reached either */
+		atomic_store(&ours->switched, SWITCH_OFF);
+		return n;
+	}
 	alone = sender_is_alone(connection, fd);
 	for (int again = 0; alone < 0 && again < 16; again++)
 		alone = sender_is_alone(connection, fd);
 	if (alone != 1) {
 		atomic_store(&ours->switched, SWITCH_OFF);
 		side->reason = REASON_SECOND_USER;
-		return 1;
+		return n;
 	}
-	atomic_store(&side->send.moved, 1);
+	atomic_store(&side->send.moved, MOVED);
 	atomic_store(&ours->switched, SWITCH_DONE);
-	return 1;
+	return n;
 }
 
 static void note_moved(struct connection *connection)
 {
+	if (is_remote(connection))
+		return; /* it was made moved */
 	atomic_store(&connection->side->reason, REASON_NONE);
 	atomic_store(&connection->side->state, SIDE_SHM);
 }
 
-int move_send(struct connection *connection, int fd, const void *byte)
+void move_note_back(struct connection *connection)
+{
+	struct side_record *side = connection->side;
+
+	if (atomic_load_explicit(&side->flags, memory_order_relaxed) & SIDE_BACK)
+		return;
+	atomic_store(&side->reason, is_remote(connection) ? REASON_DECLINED : REASON_SANDBOX);
+	atomic_store(&side->state, SIDE_TCP);
+	atomic_fetch_or(&side->flags, SIDE_BACK);
+}
+
+ssize_t move_send(struct connection *connection, int fd, const struct place *place, size_t want)
 {
 	struct side_record *side = connection->side;
 	const int saved = errno;
-	int result;
+	ssize_t result;
 
 	if (lock_take(&side->send.lock, thread_id()) < 0)
 		return 0;
-	result = switch_with(connection, fd, byte);
+	result = 0;
+	if (writer_enter(connection)) {
+		result = switch_with(connection, fd, place, want);
+		writer_leave(connection);
+	}
 	lock_drop(&side->send.lock);
 	if (send_has_moved(connection)) {
 		note_moved(connection);
@@ -375,7 +422,8 @@ bool move_receive(struct connection *connection)
 	if (atomic_load_explicit(&theirs->switched, memory_order_acquire) != SWITCH_DONE ||
 	    atomic_load(&side->receive.tcp_bytes) < atomic_load(&theirs->switch_at))
 		return false;
-	atomic_store(&side->receive.moved, 1);
+	atomic_store(&side->receive.moved,
+		     ring_available(&connection->receive) ? MOVED_ONTO_DATA : MOVED);
 	note_moved(connection);
 	return true;
 }

@@ -14,12 +14,15 @@
  * marks up, each direction moves by itself, at the sender's next write:
  *
  *   sender                                     receiver
- *   switch_at = bytes sent so far + 1
+ *   switch_at = bytes sent so far + n
  *   switched = BEGUN
- *   send one byte of the call through TCP ───> wakes in the kernel, reads it
+ *   send n bytes of the call through TCP ────> wakes in the kernel, reads them
  *   kernel's count == switch_at?
  *     yes: switched = DONE, rest to the ring   read switch_at bytes and DONE: the ring from here
  *     no:  switched = OFF, TCP for ever        TCP for ever
+ *
+ * n is all of a small call, so that a reader of messages gets this one whole, and 1 of a large call or
+ * while TCP's send buffer is not half empty: the kernel is to take all or nothing.
  *
  * The kernel's counts come from TCP_INFO.  If they differ from ours, somebody else reads or writes
  * the socket (io_uring, raw system calls, a program without the shim), and it stays TCP.  A
@@ -39,6 +42,7 @@
 #include "control/message.h"
 #include "control/reason.h"
 #include "shim/connection.h"
+#include "shim/place.h"
 #include "shim/session.h"
 #include "shim/settings.h"
 
@@ -59,13 +63,18 @@ bool move_attach(struct connection *connection, const struct message_paired *pai
 /**
  * struct move_parts - what a connection's rings are made of
  * @segment, @data_bell, @space_bell: hidden descriptors, the connection's from then on
+ * @memory: the segment, where it is mapped already, or NULL
+ * @stand_in, @element_bytes: of a remote one (remote.h), else -1, and 0
  * @ring_bytes, @end, @same_user: as in struct ring and struct connection
  */
 struct move_parts {
+	void *memory;
 	int segment;
 	int data_bell;
 	int space_bell;
+	int stand_in;
 	uint32_t ring_bytes;
+	uint32_t element_bytes;
 	unsigned int end;
 	bool same_user;
 };
@@ -74,6 +83,9 @@ struct move_parts {
 bool move_take_up(struct connection *connection, struct side_record *side,
 		  const struct move_parts *parts);
 
+/* move_set_up - its rings, mapped, before it is attached; false: no memory, nothing was taken over */
+bool move_set_up(struct connection *connection, const struct move_parts *parts);
+
 /* move_refused - the daemon's REFUSED */
 void move_refused(struct connection *connection, enum reason reason);
 
@@ -81,13 +93,16 @@ void move_refused(struct connection *connection, enum reason reason);
 void move_forbid(struct connection *connection);
 
 /**
- * move_send - try to move the sending direction with the first byte of a call
- * @byte: that byte
+ * move_send - try to move the sending direction with the first bytes of a call
+ * @place: those bytes; @want of them in all, at least 1
  *
- * Return: 1 when the byte was sent (the direction has then moved, or never will); 0 when the call
- * is TCP's; -EAGAIN when the move only wants room in TCP's send buffer.
+ * Return: how many were sent (the direction has then moved, or never will); 0 when the call is TCP's;
+ * -EAGAIN when the move only wants room in TCP's send buffer.
  */
-int move_send(struct connection *connection, int fd, const void *byte);
+ssize_t move_send(struct connection *connection, int fd, const struct place *place, size_t want);
+
+/* move_note_back - one of the ends went back to TCP: say so to people */
+void move_note_back(struct connection *connection);
 
 /* move_may_send - both ends are attached and the sending direction has not given up */
 static inline bool move_may_send(const struct connection *connection)
@@ -95,7 +110,7 @@ static inline bool move_may_send(const struct connection *connection)
 	const struct segment_writer *ours = our_writer(connection);
 
 	return (atomic_load_explicit(&peer_writer(connection)->marks, memory_order_acquire) &
-		MARK_ATTACHED) &&
+		(MARK_ATTACHED | MARK_BACK)) == MARK_ATTACHED &&
 	       (atomic_load_explicit(&ours->marks, memory_order_relaxed) &
 		(MARK_ATTACHED | MARK_SHUT)) == MARK_ATTACHED &&
 	       atomic_load_explicit(&ours->switched, memory_order_relaxed) == SWITCH_NONE;
@@ -105,7 +120,7 @@ static inline bool move_may_send(const struct connection *connection)
 bool move_receive(struct connection *connection);
 
 /**
- * move_at_the_switch - the switching byte was read, and the sender has not said OFF
+ * move_at_the_switch - the switching bytes were read, and the sender has not said OFF
  *
  * TCP may never bring anything again: nobody goes to sleep there.  DONE counts as well as BEGUN,
  * since it may have come after move_receive() had looked.

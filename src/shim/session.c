@@ -19,13 +19,16 @@
 #include "shim/move.h"
 #include "shim/settings.h"
 #include "shim/side.h"
+#include "shim/spare.h"
 
 #define RETRY_SECONDS 1
 #define YIELDS_FOR_MAIL 8U
+#define CROWD_MS 100
 
 static _Atomic uint32_t lock;
-static int session = -1;
-static time_t not_before; /* no new attempt before this moment */
+static _Atomic int session = -1;
+static _Atomic time_t not_before; /* no new attempt before this moment */
+static bool welcomed; /* its policy is known, or was waited for long enough */
 static _Atomic uint64_t collected; /* inbox count up to which mail was taken */
 
 static bool own_or_root(int fd)
@@ -48,7 +51,8 @@ static int connect_to(const char *path)
 	fd = libc.socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -1;
-	if (libc.connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || !own_or_root(fd)) {
+	if (libc.connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    !own_or_root(fd)) {
 		libc.close(fd);
 		return -1;
 	}
@@ -86,31 +90,38 @@ static int connect_to_any(void)
 	return fd;
 }
 
-static int send_message(union message *message, int fd)
+static int send_message_with(union message *message, const int *fds, size_t count)
 {
 	struct iovec iov = {.iov_base = message, .iov_len = message->header.length};
 	union {
 		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
+		char space[CMSG_SPACE(MESSAGE_FDS_MAX * sizeof(int))];
 	} control = {0};
 	struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
 
-	if (fd >= 0) {
+	if (count) {
 		header.msg_control = &control;
-		header.msg_controllen = sizeof(control);
+		header.msg_controllen = CMSG_SPACE(count * sizeof(int));
 		control.header.cmsg_level = SOL_SOCKET;
 		control.header.cmsg_type = SCM_RIGHTS;
-		control.header.cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+		control.header.cmsg_len = CMSG_LEN(count * sizeof(int));
+		memcpy(CMSG_DATA(&control.header), fds, count * sizeof(int));
 	}
 	return libc.sendmsg(session, &header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static int send_message(union message *message, int fd)
+{
+	return send_message_with(message, &fd, fd >= 0);
 }
 
 static void hang_up(void)
 {
 	fd_unhide(session);
 	session = -1;
+	welcomed = settings.offer = settings.rendezvous = false;
 	connection_offers_are_void();
+	spare_drop();
 }
 
 static time_t now_seconds(void)
@@ -142,11 +153,75 @@ static int open_session(void)
 	return -ENOENT;
 }
 
+void session_have(void)
+{
+	const int saved = errno;
+
+	if (settings.sandboxed || lock_take(&lock, thread_id()) < 0)
+		return;
+	if (session < 0)
+		(void)open_session();
+	lock_drop(&lock);
+	errno = saved;
+}
+
+/* With the lock.  A session that has ended is replaced: perhaps there is a new daemon. */
+static int send_in_session(union message *message, const int *fds, size_t count)
+{
+	/* What speaks of what the daemon has is nothing for another one. */
+	const int attempts = count == RENDEZVOUS_FDS_AGAIN ? 1 : 2;
+	int error = 0;
+
+	for (int attempt = 0; attempt < attempts; attempt++) {
+		if (session < 0)
+			error = open_session();
+		if (session < 0)
+			break;
+		error = send_message_with(message, fds, count);
+		if (error == 0 || error == -EAGAIN)
+			break;
+		hang_up();
+	}
+	return error;
+}
+
+void session_check(void)
+{
+	struct pollfd look = {.fd = session};
+	const int saved = errno;
+
+	if (look.fd >= 0 && libc.poll(&look, 1, 0) > 0 && lock_take(&lock, thread_id()) == 0) {
+		if (session == look.fd)
+			hang_up();
+		lock_drop(&lock);
+	}
+	errno = saved;
+}
+
+int session_rendezvous(union message *message, const int *fds, unsigned int count)
+{
+	struct pollfd crowd = {.events = POLLOUT};
+	const int saved = errno;
+	int error;
+
+	if (lock_take(&lock, thread_id()) < 0)
+		return -EAGAIN;
+	error = send_in_session(message, fds, count);
+	if (error == -EAGAIN) { /* a crowd: better a moment's wait than a reset */
+		crowd.fd = session;
+		(void)libc.poll(&crowd, 1, CROWD_MS);
+		error = send_in_session(message, fds, count);
+	}
+	lock_drop(&lock);
+	errno = saved;
+	return error;
+}
+
 int session_offer(struct connection *connection, int fd)
 {
 	const int saved = errno;
 	union message offer;
-	int error = 0;
+	int error;
 
 	if (lock_take(&lock, thread_id()) < 0)
 		return -EAGAIN;
@@ -154,16 +229,7 @@ int session_offer(struct connection *connection, int fd)
 	offer.offer.id = connection_make_id(connection);
 	offer.offer.local = connection->side->local;
 	offer.offer.peer = connection->side->peer;
-	for (int attempt = 0; attempt < 2; attempt++) {
-		if (session < 0)
-			error = open_session();
-		if (session < 0)
-			break;
-		error = send_message(&offer, fd);
-		if (error == 0 || error == -EAGAIN)
-			break;
-		hang_up(); /* the daemon went away: perhaps there is a new one */
-	}
+	error = send_in_session(&offer, &fd, 1);
 	if (error)
 		connection->id = 0;
 	lock_drop(&lock);
@@ -178,7 +244,7 @@ void session_withdraw(uint64_t id)
 
 	bool mine = lock_take(&lock, thread_id()) < 0; /* a close while we collect answers */
 
-	if (session >= 0 && !settings.sandboxed) {
+	if (session >= 0) {
 		message_init(&withdraw, MESSAGE_WITHDRAW);
 		withdraw.withdraw.id = id;
 		(void)send_message(&withdraw, -1);
@@ -197,8 +263,9 @@ bool session_has_mail(void)
 {
 	const struct side_header *header = side_header();
 
-	return header && !settings.sandboxed && atomic_load_explicit(&header->inbox, memory_order_relaxed) !=
-				 atomic_load_explicit(&collected, memory_order_relaxed);
+	return header && !settings.sandboxed &&
+	       atomic_load_explicit(&header->inbox, memory_order_relaxed) !=
+		       atomic_load_explicit(&collected, memory_order_relaxed);
 }
 
 static unsigned int take_descriptors(struct msghdr *header, int *fds)
@@ -222,6 +289,7 @@ static void handle(const union message *message, int *fds, unsigned int count)
 	switch (message->header.type) {
 	case MESSAGE_WELCOME:
 		settings_from_policy(&message->welcome.policy);
+		welcomed = true;
 		break;
 	case MESSAGE_PAIRED:
 		connection = connection_by_id(message->paired.id);
@@ -254,12 +322,14 @@ static bool collect_one(void)
 		char space[CMSG_SPACE(sizeof(fds))];
 	} control;
 	struct iovec iov = {.iov_base = &message, .iov_len = sizeof(message)};
-	struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+	struct msghdr header = {.msg_iov = &iov,
+				.msg_iovlen = 1,
+				.msg_control = &control,
 				.msg_controllen = sizeof(control)};
 	unsigned int count;
 	ssize_t n;
 
-	if (session < 0)
+	if (session < 0 || settings.sandboxed)
 		return false;
 	n = libc.recvmsg(session, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -308,8 +378,36 @@ void session_collect(void)
 	errno = saved;
 }
 
+void session_learn_policy(int patience_ms)
+{
+	const int saved = errno;
+	struct pollfd answer = {.events = POLLIN};
+
+	if (session_is_away() || (session >= 0 && !session_has_mail() && welcomed) ||
+	    lock_take(&lock, thread_id()) < 0)
+		return;
+	if (session >= 0 || open_session() == 0) {
+		answer.fd = session;
+		if (!welcomed)
+			(void)libc.poll(&answer, 1, patience_ms);
+		welcomed = true; /* or not: it is not waited for again */
+		while (collect_one())
+			;
+	}
+	lock_drop(&lock);
+	errno = saved;
+}
+
+void session_let_finish(void)
+{
+	if (lock_take(&lock, thread_id()) == 0)
+		lock_drop(&lock);
+}
+
 void session_before_fork(void)
 {
+	if (side_header())
+		session_have();
 	(void)lock_take(&lock, thread_id());
 }
 

@@ -5,6 +5,10 @@
  * One a process, opened when the first connection is offered, never waited for.  The daemon's
  * answers are collected when the side segment's inbox word has changed.  When the daemon is gone,
  * or none answers, the next offer looks again, at most once a second.
+ *
+ * Before a process that has connections forks, it opens one too: the child's records lie in its side
+ * segment, and nobody else would show it to the daemon.  Before it changes its root directory it does,
+ * since afterwards there may be no way to the daemon any more.
  */
 #ifndef SMCU_SHIM_SESSION_H
 #define SMCU_SHIM_SESSION_H
@@ -13,6 +17,7 @@
 #include <stdint.h>
 
 struct connection;
+union message;
 
 /* session_note_paths - in the constructor: remember where a daemon may listen */
 void session_note_paths(void);
@@ -23,6 +28,26 @@ void session_note_paths(void);
  * Return: 0; -ENOENT when no daemon answers (try again later); -EAGAIN when it is busy.
  */
 int session_offer(struct connection *connection, int fd);
+
+/* session_have - open one if there is none */
+void session_have(void);
+
+/**
+ * session_learn_policy - open a session if there is none, and let a new one say what its daemon wants
+ * @patience_ms: how long it is waited for, once a session
+ */
+void session_learn_policy(int patience_ms);
+
+/* session_check - if the daemon is gone, say so to who relies on what it has (spare.h) */
+void session_check(void);
+
+/**
+ * session_rendezvous - send a RENDEZVOUS
+ * @fds, @count: what it brings; they stay the caller's
+ *
+ * Return: as session_offer().
+ */
+int session_rendezvous(union message *message, const int *fds, unsigned int count);
 
 /* session_withdraw - the offer or pair @id is over; best effort */
 void session_withdraw(uint64_t id);
@@ -36,7 +61,10 @@ bool session_has_mail(void);
 /* session_collect - take the daemon's answers: attaches connections, notes refusals */
 void session_collect(void);
 
-/* Around fork: the child has no session until it needs one. */
+/* session_let_finish - after settings.sandboxed was set: whoever takes mail has taken it */
+void session_let_finish(void);
+
+/* Around fork: the child has no session until it needs one; the parent's records are shown before. */
 void session_before_fork(void);
 void session_after_fork(bool in_child);
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "ring/segment.h"
 #include "ring/wait.h"
 #include "shim/libc.h"
 
@@ -84,4 +85,12 @@ void settings_from_policy(const struct policy *policy)
 		settings.move_after = policy->move_after;
 	if (!settings.fixed_wait_yields)
 		settings.wait_yields = policy->wait_yields;
+	settings.rendezvous = (policy->flags & POLICY_RENDEZVOUS) &&
+			      segment_bytes_valid(policy->ring_bytes) &&
+			      policy->element_bytes >= ELEMENT_BYTES_MIN &&
+			      policy->element_bytes <= policy->ring_bytes &&
+			      (policy->element_bytes & (policy->element_bytes - 1)) == 0;
+	settings.offer = settings.rendezvous && (policy->flags & POLICY_OFFER);
+	settings.ring_bytes = policy->ring_bytes;
+	settings.element_bytes = policy->element_bytes;
 }

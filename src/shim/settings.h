@@ -17,15 +17,22 @@
  * struct settings - in force now
  * @move_after: bytes after which a connection is due
  * @wait_yields: yields before a sleep
+ * @rendezvous: the daemon speaks SMC-R: hand over to it what was agreed on
+ * @offer: and it is to be offered to other hosts
+ * @ring_bytes, @element_bytes: of a connection with another host (struct message_rendezvous)
  * @require: reset a connection that should have moved and has not
  * @verbose: say on standard error what moves and what does not
  * @off: do nothing at all
- * @sandboxed: the program has a filter of system calls: no session any more, what has not moved stays
+ * @sandboxed: the program has locked itself in: all is TCP (sandbox.h)
  * @fixed_move_after, @fixed_wait_yields: the environment has spoken
  */
 struct settings {
 	uint64_t move_after;
 	uint32_t wait_yields;
+	uint32_t ring_bytes;
+	uint32_t element_bytes;
+	bool rendezvous;
+	bool offer;
 	bool require;
 	bool verbose;
 	bool off;

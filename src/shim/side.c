@@ -4,93 +4,224 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ring/lock.h"
 #include "shim/fd_table.h"
 #include "shim/libc.h"
+#include "shim/memory.h"
 
-#define KNOWN 16U /* side segments that a process may have inherited, one a generation */
+#define KNOWN 64U /* side segments that connections may lie in: inherited or passed on */
 
-/* Those mapped here: this process's, and those of whom it has connections from. */
-static struct {
+/**
+ * struct segment - one that is mapped here: this process's, or of whom it has connections
+ * @header: NULL: this place is free
+ * @users: connections of this process whose records lie there
+ * @inode: all memory files are on one file system
+ */
+static struct segment {
 	struct side_header *header;
 	int fd;
+	_Atomic uint32_t users;
+	ino_t inode;
 } known[KNOWN];
-static _Atomic uint32_t known_count;
+
+static struct segment *own; /* in which new records are made; NULL: none yet */
 
 static _Atomic(struct side_header *) header;
 static int descriptor = -1;
 static _Atomic uint32_t hint;
-static _Atomic uint32_t lock; /* of making the segment */
+static _Atomic uint32_t lock; /* of the segments known */
 
 static struct side_record *records(struct side_header *of)
 {
 	return (struct side_record *)((char *)of + SIDE_HEADER_SIZE);
 }
 
-static void know(struct side_header *of, int fd)
+static ino_t inode_of(int fd)
 {
-	uint32_t at = atomic_load(&known_count);
+	struct stat status;
 
-	if (at == KNOWN)
-		return; /* what lies there cannot be passed on */
-	known[at].header = of;
-	known[at].fd = fd;
-	atomic_store(&known_count, at + 1);
+	return fstat(fd, &status) == 0 ? status.st_ino : 0;
 }
 
-static uint32_t known_of(const struct side_record *record)
+/* With the lock.  NULL: it lies in none. */
+static struct segment *segment_of(const struct side_record *record)
 {
-	uint32_t at, count = atomic_load(&known_count);
-
-	for (at = 0; at < count; at++)
-		if (record >= records(known[at].header) &&
+	for (uint32_t at = 0; at < KNOWN; at++)
+		if (known[at].header && record >= records(known[at].header) &&
 		    record < records(known[at].header) + SIDE_RECORDS)
-			break;
-	return at < count ? at : KNOWN;
+			return &known[at];
+	return NULL;
 }
 
 int side_of(const struct side_record *record)
 {
-	uint32_t at = known_of(record);
+	const struct segment *segment;
+	int fd;
 
-	return at < KNOWN ? known[at].fd : -1;
+	if (lock_take(&lock, thread_id()) < 0)
+		return -1;
+	segment = segment_of(record);
+	fd = segment ? segment->fd : -1;
+	lock_drop(&lock);
+	return fd;
 }
 
 uint32_t side_index(const struct side_record *record)
 {
-	uint32_t at = known_of(record);
+	const struct segment *segment;
+	uint32_t index = 0;
 
-	return at < KNOWN ? (uint32_t)(record - records(known[at].header)) : 0;
+	if (lock_take(&lock, thread_id()) < 0)
+		return 0;
+	segment = segment_of(record);
+	if (segment)
+		index = (uint32_t)(record - records(segment->header));
+	lock_drop(&lock);
+	return index;
+}
+
+static void *map_segment(int fd)
+{
+	void *memory;
+
+	if (!memory_take(SIDE_BYTES))
+		return MAP_FAILED;
+	memory = memory_map(fd, SIDE_BYTES);
+	if (memory == MAP_FAILED)
+		memory_give(SIDE_BYTES);
+	return memory;
+}
+
+static void unmap_segment(void *memory)
+{
+	munmap(memory, SIDE_BYTES);
+	memory_give(SIDE_BYTES);
+}
+
+static void forget(struct segment *segment)
+{
+	unmap_segment(segment->header);
+	fd_unhide(segment->fd);
+	segment->header = NULL;
+}
+
+/* A free place, or one of a segment that no connection lies in any more. */
+static struct segment *place(void)
+{
+	for (uint32_t at = 0; at < KNOWN; at++)
+		if (!known[at].header)
+			return &known[at];
+	for (uint32_t at = 0; at < KNOWN; at++)
+		if (known[at].users == 0 && known[at].header != atomic_load(&header)) {
+			forget(&known[at]);
+			return &known[at];
+		}
+	return NULL;
+}
+
+static struct segment *know(struct segment *segment, struct side_header *of, int fd)
+{
+	segment->header = of;
+	segment->fd = fd;
+	segment->inode = inode_of(fd);
+	atomic_store(&segment->users, 0);
+	return segment;
+}
+
+static uint64_t pid_namespace(void)
+{
+	struct stat status;
+
+	return stat("/proc/self/ns/pid", &status) == 0 ? status.st_ino : 0;
+}
+
+/* Locks hold thread ids, which mean the same in one namespace only. */
+static bool is_usable(const struct side_header *of)
+{
+	return of->magic == SIDE_MAGIC && of->record_size == sizeof(struct side_record) &&
+	       of->pid_namespace == pid_namespace();
+}
+
+static struct segment *take_up_segment(int fd)
+{
+	struct segment *segment = place();
+	struct side_header *of = segment ? map_segment(fd) : MAP_FAILED;
+
+	if (of == MAP_FAILED)
+		return NULL;
+	if (!is_usable(of)) {
+		unmap_segment(of);
+		return NULL;
+	}
+	return know(segment, of, fd);
 }
 
 struct side_record *side_take_up(int fd, uint32_t index)
 {
-	uint32_t count = atomic_load(&known_count);
-	struct side_header *of;
+	const ino_t inode = inode_of(fd);
+	struct segment *segment = NULL;
 
-	for (uint32_t at = 0; at < count; at++)
-		if (known[at].fd == fd)
-			return &records(known[at].header)[index];
-	of = mmap(NULL, SIDE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-	if (of == MAP_FAILED || of->magic != SIDE_MAGIC || of->record_size != sizeof(struct side_record))
+	if (lock_take(&lock, thread_id()) < 0) {
+		fd_unhide(fd);
 		return NULL;
-	fd_hide_where_it_is(fd);
-	know(of, fd);
-	if (!atomic_load(&header)) {
-		/* It serves for this process's own records too, and the daemon sees all in one. */
-		atomic_store(&header, of);
-		descriptor = fd;
 	}
-	return &records(of)[index];
+	for (uint32_t at = 0; at < KNOWN && !segment; at++)
+		if (known[at].header && known[at].inode == inode)
+			segment = &known[at];
+	if (segment && segment->fd != fd)
+		fd_unhide(fd);
+	if (!segment) {
+		segment = take_up_segment(fd);
+		if (!segment)
+			fd_unhide(fd);
+	}
+	if (segment)
+		atomic_fetch_add(&segment->users, 1);
+	lock_drop(&lock);
+	return segment ? &records(segment->header)[index] : NULL;
+}
+
+void side_drop(const struct side_record *record)
+{
+	struct side_header *of = atomic_load(&header);
+	struct segment *segment;
+
+	if (of && record >= records(of) && record < records(of) + SIDE_RECORDS) {
+		atomic_fetch_sub(&own->users, 1);
+		return;
+	}
+	if (lock_take(&lock, thread_id()) < 0)
+		return;
+	segment = segment_of(record);
+	if (segment)
+		atomic_fetch_sub(&segment->users, 1);
+	lock_drop(&lock);
+}
+
+void side_adopt(const struct side_record *record)
+{
+	struct segment *segment;
+
+	if (lock_take(&lock, thread_id()) < 0)
+		return;
+	segment = segment_of(record);
+	if (segment && !atomic_load(&header)) {
+		own = segment;
+		descriptor = segment->fd;
+		atomic_store(&header, segment->header);
+	}
+	lock_drop(&lock);
 }
 
 static struct side_header *segment_make(void)
 {
+	struct segment *segment = place();
 	struct side_header *made;
 	void *memory;
-	int fd = memfd_create("smcu-side", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = segment ? memfd_create("smcu-side", MFD_CLOEXEC | MFD_ALLOW_SEALING) : -1;
 
 	if (fd < 0)
 		return NULL;
@@ -99,19 +230,20 @@ static struct side_header *segment_make(void)
 		libc.close(fd);
 		return NULL;
 	}
-	memory = mmap(NULL, SIDE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	memory = map_segment(fd);
 	fd = fd_hide(fd);
 	if (memory == MAP_FAILED || fd < 0) {
 		if (memory != MAP_FAILED)
-			munmap(memory, SIDE_BYTES);
+			unmap_segment(memory);
 		fd_unhide(fd);
 		return NULL;
 	}
 	made = memory;
 	made->magic = SIDE_MAGIC;
 	made->record_size = sizeof(struct side_record);
+	made->pid_namespace = pid_namespace();
 	descriptor = fd;
-	know(made, fd);
+	own = know(segment, made, fd);
 	return made;
 }
 
@@ -153,13 +285,13 @@ struct side_record *side_new(void)
 		    atomic_load_explicit(&record->state, memory_order_relaxed) != SIDE_FREE ||
 		    !atomic_compare_exchange_strong(&record->state, &unused, SIDE_CONNECTING))
 			continue;
-		while (used <= at &&
-		       !atomic_compare_exchange_weak(&of->used, &used, at + 1))
+		while (used <= at && !atomic_compare_exchange_weak(&of->used, &used, at + 1))
 			;
 		atomic_store_explicit(&hint, at + 1, memory_order_relaxed);
 		memset((char *)record + sizeof(record->state), 0,
 		       sizeof(*record) - sizeof(record->state));
 		atomic_store(&record->holders, 1);
+		atomic_fetch_add(&own->users, 1);
 		record->pid = fd_table_owner;
 		return record;
 	}
@@ -169,9 +301,13 @@ struct side_record *side_new(void)
 /* The totals of the segment that holds @record, which may be an ancestor's. */
 static struct side_totals *totals_of(const struct side_record *record)
 {
-	uint32_t at = known_of(record);
+	const struct segment *segment = NULL;
 
-	return at < KNOWN ? &known[at].header->totals : NULL;
+	if (lock_take(&lock, thread_id()) == 0) {
+		segment = segment_of(record);
+		lock_drop(&lock);
+	}
+	return segment ? &segment->header->totals : NULL;
 }
 
 static void add(_Atomic uint64_t *to, uint64_t n)
@@ -205,7 +341,8 @@ void side_free(struct side_record *record)
 	if (totals)
 		totals_add(totals, record);
 	if (of && totals == &of->totals)
-		atomic_store_explicit(&hint, (uint32_t)(record - records(of)), memory_order_relaxed);
+		atomic_store_explicit(&hint, (uint32_t)(record - records(of)),
+				      memory_order_relaxed);
 	atomic_store_explicit(&record->state, SIDE_FREE, memory_order_release);
 }
 
@@ -223,6 +360,7 @@ void side_after_fork(void)
 {
 	/* The mapping stays for the inherited connections; the descriptor stays for exec. */
 	atomic_store(&header, NULL);
+	own = NULL;
 	descriptor = -1;
 	atomic_store(&hint, 0);
 	atomic_store(&lock, 0); /* another thread of the parent may have been making it */

@@ -32,8 +32,23 @@ int side_descriptor(void);
 int side_of(const struct side_record *record);
 uint32_t side_index(const struct side_record *record);
 
-/* side_take_up - a record in a segment that was passed on to this program; NULL if it is none */
+/**
+ * side_take_up - a record in a segment that another program has passed on
+ * @fd: the segment, hidden; taken over
+ *
+ * Return: NULL if it is none, if there are too many already, or if its processes are numbered in
+ * another namespace.
+ */
 struct side_record *side_take_up(int fd, uint32_t index);
+
+/* side_drop - a connection of this process with that record is gone; after side_free(), if that is due */
+void side_drop(const struct side_record *record);
+
+/*
+ * side_adopt - if there is no segment yet, that of @record serves for this process's own records too:
+ * its program is no more, and the daemon sees all in one
+ */
+void side_adopt(const struct side_record *record);
 
 /* side_after_fork - in the child: the segment is the parent's, new records come from another */
 void side_after_fork(void);

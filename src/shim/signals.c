@@ -7,11 +7,12 @@
 #include <unistd.h>
 
 #include "shim/fd_table.h"
+#include "shim/handlers.h"
 #include "shim/libc.h"
 #include "shim/user_memory.h"
 
-static _Atomic unsigned int changes = 1;    /* how often a disposition was set */
-static _Atomic unsigned int looked_at;      /* @changes when @habit was found */
+static _Atomic unsigned int changes = 1; /* how often a disposition was set */
+static _Atomic unsigned int looked_at; /* @changes when @habit was found */
 static _Atomic enum signals_habit habit;
 
 /* What a thread brings upon itself does not interrupt it asleep; sanitizers and runtimes catch it. */
@@ -31,8 +32,8 @@ enum signals_habit signals_habit(void)
 	for (int number = 1; number < NSIG; number++) {
 		struct sigaction action;
 
-		if (is_fault(number) || libc.sigaction(number, NULL, &action) < 0 || action.sa_handler == SIG_DFL ||
-		    action.sa_handler == SIG_IGN)
+		if (is_fault(number) || libc.sigaction(number, NULL, &action) < 0 ||
+		    action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)
 			continue;
 		if (action.sa_flags & SA_RESTART)
 			restarts = true;
@@ -122,8 +123,7 @@ void signals_guard(void)
 }
 
 /* signal(3) and its kin for a fault: @flags are what they imply. */
-static __sighandler_t set_handler(struct sigaction *own, __sighandler_t handler,
-				  unsigned int flags)
+static __sighandler_t set_handler(struct sigaction *own, __sighandler_t handler, unsigned int flags)
 {
 	__sighandler_t old = own->sa_handler;
 
@@ -147,7 +147,8 @@ EXPORT int sigaction(int number, const struct sigaction *action, struct sigactio
 		*own = wanted;
 		return 0;
 	}
-	result = libc.sigaction(number, action, old);
+	result = is_fault(number) ? libc.sigaction(number, action, old)
+				  : handlers_set(number, action, old);
 	if (action)
 		atomic_fetch_add(&changes, 1);
 	return result;
@@ -160,7 +161,8 @@ EXPORT __sighandler_t signal(int number, __sighandler_t handler)
 	libc_ready();
 	if (program_action_here(number))
 		return set_handler(program_action_here(number), handler, SA_RESTART);
-	old = libc.signal(number, handler);
+	old = is_fault(number) ? libc.signal(number, handler)
+			       : handlers_set_simply(number, handler, libc.signal);
 	atomic_fetch_add(&changes, 1);
 	return old;
 }
@@ -172,7 +174,8 @@ EXPORT __sighandler_t __sysv_signal(int number, __sighandler_t handler)
 	libc_ready();
 	if (program_action_here(number))
 		return set_handler(program_action_here(number), handler, SA_RESETHAND | SA_NODEFER);
-	old = libc.__sysv_signal(number, handler);
+	old = is_fault(number) ? libc.__sysv_signal(number, handler)
+			       : handlers_set_simply(number, handler, libc.__sysv_signal);
 	atomic_fetch_add(&changes, 1);
 	return old;
 }
@@ -188,6 +191,7 @@ EXPORT int siginterrupt(int number, int interrupt)
 		return 0;
 	}
 	result = libc.siginterrupt(number, interrupt);
+	handlers_look(number);
 	atomic_fetch_add(&changes, 1);
 	return result;
 }

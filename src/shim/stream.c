@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "shim/stream.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <time.h>
 
@@ -16,8 +17,49 @@ void stream_break(struct connection *connection, int fd)
 	if (atomic_fetch_or(&connection->ended, ENDED_BROKEN) & ENDED_BROKEN)
 		return;
 	settings_say("descriptor %d: the peer broke the rules of the ring: reset", fd);
+	if (is_remote(connection))
+		(void)libc.shutdown(connection->stand_in, SHUT_RDWR); /* not as a program does */
 	libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	libc.shutdown(fd, SHUT_RDWR);
+}
+
+bool stream_note_death(struct connection *connection, int fd)
+{
+	const unsigned int marks = atomic_load(&peer_writer(connection)->marks);
+	int error;
+	socklen_t length = sizeof(error);
+
+	if (is_remote(connection))
+		return false; /* the daemon resets, and so does its death */
+	if ((marks & (MARK_SHUT | MARK_CLOSED)) || !send_has_moved(connection) ||
+	    has_ended(connection, ENDED_BY_US | ENDED_KILLED) ||
+	    ring_unread(&connection->send) == 0)
+		return false;
+	if (atomic_fetch_or(&connection->ended,
+			    ENDED_KILLED | ENDED_RESET | ENDED_HANGUP | ENDED_TCP) &
+	    ENDED_KILLED)
+		return false;
+	libc.shutdown(fd, SHUT_RDWR);
+	/* With data unread in TCP as well, its kernel has reset: one error for both. */
+	(void)libc.getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+	return true;
+}
+
+bool stream_take_reset(struct connection *connection)
+{
+	return has_ended(connection, ENDED_RESET) &&
+	       (atomic_fetch_and(&connection->ended, ~ENDED_RESET) & ENDED_RESET);
+}
+
+ssize_t stream_result(struct connection *connection, size_t done, ssize_t n)
+{
+	if (done && n == -ECONNRESET)
+		atomic_fetch_or(&connection->ended, ENDED_RESET);
+	/* Told: what the kernel says of one reset, and we of another, is the same. */
+	if (!done && n == -ECONNRESET &&
+	    (atomic_fetch_or(&connection->ended, ENDED_KILLED) & ENDED_RESET))
+		atomic_fetch_and(&connection->ended, ~ENDED_RESET);
+	return done ? (ssize_t)done : n;
 }
 
 bool stream_time_to_look(struct connection *connection)

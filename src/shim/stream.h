@@ -12,9 +12,10 @@
  * of file, a reset, or bytes that somebody wrote past the shim.  A sender whose peer is gone, or
  * whose own end was shut down, hands its call to the kernel, which answers with the errors,
  * signals and resets of TCP: the state of the TCP socket is never imitated, with one exception (a
- * peer killed with our data unread in its ring resets, as it would have).
+ * peer killed with our data unread in its ring resets, as it would have: stream_note_death()).
  *
- * The functions return bytes or -errno.
+ * The functions return bytes or -errno.  stream_receive() also returns -ESTALE in PHASE_BACK: there is
+ * nothing left in the ring, and the call is the kernel's after all.
  */
 #ifndef SMCU_SHIM_STREAM_H
 #define SMCU_SHIM_STREAM_H
@@ -26,8 +27,9 @@
 
 #include "shim/connection.h"
 #include "shim/move.h"
+#include "shim/offer.h"
 
-#define STREAM_KEEP 4096U           /* ring bytes not worth giving back */
+#define STREAM_KEEP 4096U /* ring bytes not worth giving back */
 #define STREAM_IDLE_NS 1000000000ULL /* a sleep that long is idleness */
 
 /**
@@ -45,10 +47,11 @@ static inline bool stream_kernel_begin(struct connection *connection, enum way w
 		return true;
 	if (connection_phase(connection) == PHASE_OFFERED && session_has_mail())
 		session_collect();
+	offer_settle(connection, atomic_load(&connection->fd));
 	direction = way == DIRECTION_SEND ? &side->send : &side->receive;
 	/* First count, then look: move_confirm() does it the other way round. */
 	atomic_fetch_add(&direction->in_kernel, 1);
-	if (atomic_load(&connection->phase) != PHASE_ATTACHED)
+	if (!is_attached(connection) && (way == DIRECTION_SEND || !has_rest(connection)))
 		return true;
 	atomic_fetch_sub(&direction->in_kernel, 1);
 	return false;
@@ -68,17 +71,28 @@ static inline void stream_kernel_end(struct connection *connection, int fd, enum
 	atomic_fetch_sub(&direction->in_kernel, 1);
 }
 
-/* stream_note_size - count a write of @n bytes in the histogram */
+/* stream_note_size - count a write of @n bytes in the histogram; one of two at once may be lost */
 static inline void stream_note_size(struct connection *connection, size_t n)
 {
 	unsigned int bucket = n > 1 ? 63U - (unsigned int)__builtin_clzl(n) : 0;
+	_Atomic uint32_t *count;
 
-	if (connection->side)
-		connection->side->sizes[bucket < SIDE_SIZES ? bucket : SIDE_SIZES - 1]++;
+	if (!connection->side)
+		return;
+	count = &connection->side->sizes[bucket < SIDE_SIZES ? bucket : SIDE_SIZES - 1];
+	atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
 }
 
 ssize_t stream_receive(struct connection *connection, int fd, const struct iovec *iov, int count,
 		       int flags);
+
+/**
+ * stream_receive_until - one of the steps of a call that is only to wait so long in all
+ * @deadline: of the call, in now_ns(); 0: not known yet, then it is filled when it has to wait
+ */
+ssize_t stream_receive_until(struct connection *connection, int fd, const struct iovec *iov,
+			     int count, int flags, uint64_t *deadline);
 
 ssize_t stream_send(struct connection *connection, int fd, const struct iovec *iov, int count,
 		    int flags);
@@ -108,8 +122,10 @@ static inline bool stream_wants_trim(const struct connection *connection)
 	const struct side_direction *send = &connection->side->send;
 
 	/* A peer that was given a second and has not read may sleep for ever: once is enough. */
-	return connection->same_user && send->high_water > STREAM_KEEP &&
-	       (ring_unread(&connection->send) == 0 || connection->not_trimmed_at != send->position);
+	return connection->same_user &&
+	       atomic_load_explicit(&send->high_water, memory_order_relaxed) > STREAM_KEEP &&
+	       (ring_unread(&connection->send) == 0 ||
+		connection->not_trimmed_at != send->position);
 }
 
 /* stream_shut - before shutdown(SHUT_WR): nothing more comes */
@@ -128,6 +144,24 @@ static inline size_t stream_before_mark(const struct connection *connection)
 	return urgent && urgent - 1 >= position ? (size_t)(urgent - 1 - position) : SIZE_MAX;
 }
 
+/**
+ * stream_note_death - TCP saw the peer's end: did it leave our data unread?
+ *
+ * A kernel that had held that data would have sent a reset instead.  Then the socket is brought into the
+ * state after one, and the error is due once (ENDED_RESET).  Return: true the first time.
+ */
+bool stream_note_death(struct connection *connection, int fd);
+
+/* stream_take_reset - is ECONNRESET due?  Then it no longer is. */
+bool stream_take_reset(struct connection *connection);
+
+/**
+ * stream_result - what a call returns that moved @done bytes in steps, the last of which gave @n
+ *
+ * The bytes, if any.  An error that the last step took from the socket is then due at the next call.
+ */
+ssize_t stream_result(struct connection *connection, size_t done, ssize_t n);
+
 /* stream_break - the peer broke the rules of the ring: this connection ends with a reset */
 void stream_break(struct connection *connection, int fd);
 
@@ -135,7 +169,8 @@ void stream_break(struct connection *connection, int fd);
 static inline bool stream_is_nonblocking(const struct connection *connection, int flags)
 {
 	return (flags & MSG_DONTWAIT) ||
-	       (atomic_load_explicit(&connection->side->flags, memory_order_relaxed) & SIDE_NONBLOCK);
+	       (atomic_load_explicit(&connection->side->flags, memory_order_relaxed) &
+		SIDE_NONBLOCK);
 }
 
 /**
@@ -144,13 +179,25 @@ static inline bool stream_is_nonblocking(const struct connection *connection, in
  * @beyond: receiving: only more readable bytes than that are worth waking for
  * @partial: bytes were transferred already: a signal ends the call, SA_RESTART or not
  * @interrupted: sending: a signal handler has sent something here (deferred.h): end short
+ * @sleeps: it has called connection_sleep(): stream_leave()
  */
 struct call {
 	uint64_t deadline;
 	size_t beyond;
 	bool partial;
 	bool interrupted;
+	bool sleeps;
 };
+
+/* stream_leave - the call ends */
+static inline void stream_leave(struct connection *connection, const struct call *call)
+{
+	if (call->sleeps)
+		connection_wake(connection);
+}
+
+/* stream_deadline - when SO_RCVTIMEO or SO_SNDTIMEO is over, in now_ns(); UINT64_MAX: never */
+uint64_t stream_deadline(int fd, enum way way);
 
 /**
  * stream_wait - wait until the ring of @way may have changed

@@ -6,10 +6,13 @@
 
 #include "ring/lock.h"
 #include "shim/bell.h"
+#include "shim/clock.h"
 #include "shim/epoll.h"
 #include "shim/libc.h"
 #include "shim/place.h"
+#include "shim/remote.h"
 #include "shim/stream_common.h"
+#include "shim/urgent.h"
 
 #define LOOKS_FOR_MORE 256U
 
@@ -29,7 +32,7 @@ static ssize_t kernel_receive(int fd, const struct place *place, int flags)
  * woken by what comes in the ring.  -ESTALE: nothing there, wait for TCP and the bell together.
  */
 static ssize_t receive_tcp(struct connection *connection, int fd, const struct place *place,
-			   int flags)
+			   int flags, struct call *call)
 {
 	struct side_direction *direction = &connection->side->receive;
 	bool alone = atomic_fetch_add(&direction->in_kernel, 1) == 0;
@@ -37,7 +40,10 @@ static ssize_t receive_tcp(struct connection *connection, int fd, const struct p
 	ssize_t n;
 
 	move_confirm(connection, fd, 1);
-	may_sleep = alone && !move_at_the_switch(connection);
+	may_sleep = alone && !has_low_water(connection) && !move_at_the_switch(connection) &&
+		    call->deadline == 0;
+	if (may_sleep && (flags & MSG_WAITALL)) /* the kernel's time-out is for this step */
+		call->deadline = stream_deadline(fd, DIRECTION_RECEIVE);
 	n = kernel_receive(fd, place, may_sleep ? flags : flags | MSG_DONTWAIT);
 	if (n == -EAGAIN && !may_sleep)
 		n = -ESTALE;
@@ -62,7 +68,8 @@ static bool more_follows(struct connection *connection)
 }
 
 /* The next stretch of at most @most bytes, @skip bytes on; 0: there is none. */
-static ssize_t take_piece(struct ring *ring, struct place *place, size_t skip, size_t most, int flags)
+static ssize_t take_piece(struct ring *ring, struct place *place, size_t skip, size_t most,
+			  int flags)
 {
 	uint8_t *from;
 	ssize_t n = ring_front_at(ring, skip, &from);
@@ -78,28 +85,50 @@ static ssize_t take_piece(struct ring *ring, struct place *place, size_t skip, s
 	return n;
 }
 
+/* How many of @want bytes to read at once; @skip: how many to pass before.  With the lock. */
+static size_t stop_at_mark(const struct connection *connection, size_t want, size_t *skip)
+{
+	struct urgent_view view;
+	size_t mark;
+
+	if (__builtin_expect(is_remote(connection), 0)) {
+		view = urgent_look(connection);
+		*skip = view.skip;
+		return want < view.most ? want : view.most;
+	}
+	mark = stream_before_mark(connection);
+	return __builtin_expect(mark < want, 0) && mark > 0 ? mark : want;
+}
+
 static ssize_t ring_take(struct connection *connection, struct place place, size_t want, int flags)
 {
 	struct ring *ring = &connection->receive;
-	const size_t before = ring_available(ring), mark = stream_before_mark(connection);
+	const size_t before = ring_available(ring);
 	const bool peeks = flags & MSG_PEEK;
-	size_t done = 0;
+	size_t done = 0, skip = 0;
+	uint64_t from;
 	ssize_t n = 0;
 
 	if (before == 0)
 		return 0;
 	if (lock_take(&ring->own->lock, thread_id()) < 0)
 		return -EAGAIN;
-	if (__builtin_expect(mark < want, 0) && mark > 0)
-		want = mark;
+	from = atomic_load_explicit(&ring->own->position, memory_order_relaxed);
+	want = stop_at_mark(connection, want, &skip);
+	if (skip && !peeks) {
+		urgent_pass(connection, skip);
+		skip = 0;
+	}
 	while (done < want && (done == 0 || peeks || more_follows(connection))) {
-		n = take_piece(ring, &place, peeks ? done : 0, want - done, flags);
+		n = take_piece(ring, &place, peeks ? skip + done : 0, want - done, flags);
 		if (n <= 0)
 			break;
 		done += (size_t)n;
 	}
 	if (done && !peeks)
 		stream_count_call(ring->own);
+	if (__builtin_expect(is_remote(connection), 0) && !peeks)
+		urgent_after_read(connection, from);
 	lock_drop(&ring->own->lock);
 	if (done && !peeks) {
 		bell_tell_writer(connection, before > done ? before : done);
@@ -117,14 +146,22 @@ static ssize_t ring_take(struct connection *connection, struct place place, size
  */
 static ssize_t ask_tcp(struct connection *connection, int fd, const struct place *place, int flags)
 {
+	const int socket = fd;
 	char byte;
-	ssize_t n = libc.recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-	unsigned int marks = atomic_load(&peer_writer(connection)->marks);
+	ssize_t n;
 
+	fd = connection_state_fd(connection, fd);
+	if (fd != socket)
+		urgent_quiet(connection); /* so that it tells of nothing but its end */
+	n = libc.recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 	if (n < 0)
 		n = -errno;
+	if (n > 0 && fd != socket)
+		return -EAGAIN;
 	if (n == -EAGAIN || n == -EINTR)
 		return n;
+	if (n < 0 && fd != socket)
+		remote_broke(connection, socket);
 	if (n <= 0)
 		atomic_fetch_or(&connection->ended, ENDED_TCP);
 	if (ring_available(&connection->receive)) {
@@ -134,13 +171,23 @@ static ssize_t ask_tcp(struct connection *connection, int fd, const struct place
 	}
 	if (n > 0)
 		return kernel_receive(fd, place, flags | MSG_DONTWAIT);
-	if (atomic_fetch_and(&connection->ended, ~ENDED_RESET) & ENDED_RESET)
-		return -ECONNRESET;
-	if (n == 0 && !(marks & (MARK_SHUT | MARK_CLOSED)) && send_has_moved(connection) &&
-	    !has_ended(connection, ENDED_BY_US) && ring_unread(&connection->send) &&
-	    !(atomic_fetch_or(&connection->ended, ENDED_KILLED) & ENDED_KILLED))
-		return -ECONNRESET; /* killed with our data unread */
-	return n;
+	if (n == 0)
+		(void)stream_note_death(connection, fd);
+	return stream_take_reset(connection) ? -ECONNRESET : n;
+}
+
+/* One of the ends went back to TCP, and the ring is empty for good. */
+static ssize_t receive_after_ring(struct connection *connection, int fd, const struct place *place,
+				  int flags)
+{
+	ssize_t n = kernel_receive(fd, place, flags);
+
+	move_note_back(connection);
+	if (n > 0 && !(flags & MSG_PEEK))
+		atomic_fetch_add(&connection->side->receive.tcp_bytes, (uint64_t)n);
+	if (n == 0)
+		(void)stream_note_death(connection, fd);
+	return stream_take_reset(connection) ? -ECONNRESET : n;
 }
 
 static bool peeks_for_all(const struct connection *connection, int flags)
@@ -156,11 +203,33 @@ static ssize_t urgent_in_line(struct connection *connection, int fd, const struc
 	int in_line = 0;
 	socklen_t length = sizeof(in_line);
 
-	if (__builtin_expect(stream_before_mark(connection) != 0, 1))
+	if (__builtin_expect(is_remote(connection) || stream_before_mark(connection) != 0, 1))
 		return 0;
 	if (libc.getsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &in_line, &length) < 0 || !in_line)
 		return 0;
 	return kernel_receive(fd, place, flags | MSG_DONTWAIT);
+}
+
+/* Does nothing more come in the ring, after what is there?  @marks: seen after the ring was. */
+static bool ring_is_over(const struct connection *connection, unsigned int marks)
+{
+	return receive_is_back(connection) || (marks & (MARK_SHUT | MARK_CLOSED));
+}
+
+/* What follows a ring that is over.  -ESTALE: it is not empty. */
+static ssize_t receive_the_end(struct connection *connection, int fd, const struct place *place,
+			       int flags, unsigned int marks)
+{
+	if (ring_available(&connection->receive))
+		return -ESTALE; /* it came before the mark */
+	if (receive_is_back(connection))
+		return receive_after_ring(connection, fd, place, flags);
+	if (!(marks & MARK_CLOSED) || (is_remote(connection) && (marks & MARK_SHUT)))
+		return 0;
+	if (stream_is_nonblocking(connection, flags))
+		flags |= MSG_DONTWAIT; /* a stand-in does not know */
+	fd = connection_state_fd(connection, fd);
+	return kernel_receive(fd, place, flags); /* its FIN or RST is on its way */
 }
 
 static ssize_t receive_ring(struct connection *connection, int fd, const struct place *place,
@@ -168,7 +237,7 @@ static ssize_t receive_ring(struct connection *connection, int fd, const struct 
 {
 	unsigned int marks;
 
-	for (;;) {
+	for (;; fd = connection_fd(connection, fd)) {
 		ssize_t n = urgent_in_line(connection, fd, place, flags);
 
 		if (n > 0)
@@ -181,20 +250,18 @@ static ssize_t receive_ring(struct connection *connection, int fd, const struct 
 			return -ECONNRESET;
 		}
 		if (n > 0 && peeks_for_all(connection, flags) && (size_t)n < want &&
-		    !(marks & (MARK_SHUT | MARK_CLOSED)) && !has_ended(connection, ENDED_TCP)) {
+		    !ring_is_over(connection, marks) && !has_ended(connection, ENDED_TCP)) {
 			call->beyond = (size_t)n;
 			if (stream_wait(connection, fd, DIRECTION_RECEIVE, call) == 0)
 				continue;
 		}
 		if (n != 0)
 			return n;
-		if (marks & (MARK_SHUT | MARK_CLOSED)) {
-			if (ring_available(&connection->receive))
-				continue; /* it came before the mark */
-			if (!(marks & MARK_CLOSED))
-				return 0;
-			n = kernel_receive(fd, place, flags); /* its FIN or RST is on its way */
-			return n;
+		if (__builtin_expect(ring_is_over(connection, marks), 0)) {
+			n = receive_the_end(connection, fd, place, flags, marks);
+			if (n != -ESTALE)
+				return n;
+			continue;
 		}
 		if (stream_is_nonblocking(connection, flags)) {
 			if (!has_ended(connection, ~0U) && !stream_time_to_look(connection))
@@ -207,6 +274,7 @@ static ssize_t receive_ring(struct connection *connection, int fd, const struct 
 		n = stream_wait(connection, fd, DIRECTION_RECEIVE, call);
 		if (n < 0)
 			return n;
+		fd = connection_fd(connection, fd);
 		if (ring_available(&connection->receive) == 0) {
 			n = ask_tcp(connection, fd, place, flags);
 			if (n != -EAGAIN && n != -ESTALE)
@@ -226,13 +294,55 @@ static bool follow_the_switch(struct connection *connection)
 	return true;
 }
 
+/* What lies behind @n bytes that were peeked at in TCP, if they reach up to the switch. */
+static ssize_t peek_behind(struct connection *connection, struct place place, size_t want,
+			   int flags, ssize_t n)
+{
+	const struct segment_writer *theirs = peer_writer(connection);
+	ssize_t more;
+
+	if (atomic_load(&theirs->switched) != SWITCH_DONE ||
+	    atomic_load(&connection->side->receive.tcp_bytes) + (uint64_t)n !=
+		    atomic_load(&theirs->switch_at))
+		return n;
+	place_advance(&place, (size_t)n);
+	more = ring_take(connection, place, want - (size_t)n, flags);
+	return more > 0 ? n + more : n;
+}
+
+/*
+ * A peek that found some of what it wants in TCP, before the direction has moved: the rest may be in the
+ * ring, or may yet come to either; a peek for all looks every millisecond.  The bell is left to those that
+ * read: a byte on it would end each of these sleeps at once.
+ */
+static ssize_t peek_on(struct connection *connection, int fd, const struct place *place,
+		       size_t want, int flags, ssize_t n, struct call *call)
+{
+	struct pollfd look = {.fd = fd, .events = POLLRDHUP};
+	ssize_t more;
+
+	if (call->deadline == 0 && peeks_for_all(connection, flags))
+		call->deadline = stream_deadline(fd, DIRECTION_RECEIVE);
+	for (;;) {
+		n = peek_behind(connection, *place, want, flags, n);
+		if ((size_t)n >= want || !peeks_for_all(connection, flags) ||
+		    (atomic_load(&peer_writer(connection)->marks) & (MARK_SHUT | MARK_CLOSED)) ||
+		    libc.poll(&look, 1, 1) < 0 || look.revents || now_ns() >= call->deadline)
+			return n;
+		more = kernel_receive(fd, place, flags | MSG_DONTWAIT);
+		n = more > 0 ? more : n;
+	}
+}
+
 static ssize_t receive_some(struct connection *connection, int fd, const struct place *place,
 			    size_t want, int flags, struct call *call)
 {
 	ssize_t n;
 
 	while (!follow_the_switch(connection)) {
-		n = receive_tcp(connection, fd, place, flags);
+		n = receive_tcp(connection, fd, place, flags, call);
+		if (__builtin_expect(n > 0 && (flags & MSG_PEEK), 0))
+			return peek_on(connection, fd, place, want, flags, n, call);
 		if (n != -EAGAIN && n != -ESTALE)
 			return n;
 		if (follow_the_switch(connection))
@@ -242,6 +352,7 @@ static ssize_t receive_some(struct connection *connection, int fd, const struct 
 		n = stream_wait(connection, fd, DIRECTION_RECEIVE, call);
 		if (n < 0)
 			return n;
+		fd = connection_fd(connection, fd);
 	}
 	return receive_ring(connection, fd, place, want, flags, call);
 }
@@ -258,34 +369,95 @@ static size_t least_wanted(const struct connection *connection, size_t total, in
 	return mark < total ? mark : total;
 }
 
-ssize_t stream_receive(struct connection *connection, int fd, const struct iovec *iov, int count,
-		       int flags)
+/*
+ * In PHASE_BACK: what is left in the ring, and before it what TCP had when the peer switched.  The only
+ * system call is what read(2) or recv(2) would have made.
+ */
+static ssize_t receive_rest(struct connection *connection, int fd, struct place place, size_t total,
+			    int flags)
+{
+	struct side_direction *direction = &connection->side->receive;
+	uint64_t before;
+	size_t room;
+	ssize_t n;
+
+	if ((flags & (MSG_OOB | MSG_ERRQUEUE)) || total == 0 ||
+	    connection_phase(connection) != PHASE_BACK)
+		return -ESTALE;
+	if (has_ended(connection, ENDED_BROKEN))
+		return -ECONNRESET;
+	place_advance(&place, 0);
+	if (!move_receive(connection)) {
+		uint8_t *to = place_at(&place, &room);
+
+		before = atomic_load(&peer_writer(connection)->switch_at) -
+			 atomic_load(&direction->tcp_bytes);
+		room = room < before ? room : (size_t)before;
+		flags &= ~MSG_WAITALL;
+		n = flags ? libc.recv(fd, to, room, flags) : libc.read(fd, to, room);
+		if (n > 0 && !(flags & MSG_PEEK))
+			atomic_fetch_add(&direction->tcp_bytes, (uint64_t)n);
+		return n < 0 ? -errno : n;
+	}
+	n = ring_take(connection, place, total, flags);
+	if (n == -EPROTO) {
+		atomic_fetch_or(&connection->ended, ENDED_BROKEN);
+		return -ECONNRESET;
+	}
+	return n == 0 ? -ESTALE : n;
+}
+
+ssize_t stream_receive_until(struct connection *connection, int fd, const struct iovec *iov,
+			     int count, int flags, uint64_t *deadline)
 {
 	struct place place = {.iov = iov, .count = count};
 	size_t total = place_total(iov, count), done = 0;
 	const size_t least = least_wanted(connection, total, flags);
-	struct call call = {0};
+	struct call call = {.deadline = *deadline};
 	ssize_t n = 0;
 
+	if (__builtin_expect(!is_attached(connection), 0))
+		return receive_rest(connection, fd, place, total, flags);
+	if (__builtin_expect(is_remote(connection), 0)) {
+		if (remote_look(connection, fd))
+			return -ESTALE;
+		if ((flags & MSG_OOB) && !receive_is_back(connection))
+			return urgent_take(connection, place, total, flags);
+	}
 	if (flags & (MSG_OOB | MSG_ERRQUEUE))
 		return kernel_receive(fd, &place, flags);
 	if (total == 0)
-		return kernel_receive(fd, &place, flags | MSG_DONTWAIT);
+		return kernel_receive(connection_state_fd(connection, fd), &place,
+				      flags | MSG_DONTWAIT);
 	place_advance(&place, 0);
 	do {
 		bool in_ring = receive_has_moved(connection);
 
 		n = receive_some(connection, fd, &place, total - done,
-				 done >= least && done ? flags | MSG_DONTWAIT : flags,
-				 &call);
+				 done >= least && done ? flags | MSG_DONTWAIT : flags, &call);
 		if (n <= 0)
 			break;
 		done += (size_t)n;
 		call.partial = true;
 		place_advance(&place, (size_t)n);
-		/* The switching byte alone is a poor read: go on into the ring. */
-		if (done >= least && (in_ring || !follow_the_switch(connection)))
+		fd = connection_fd(connection, fd);
+		/* The switching bytes alone, often one, are a poor read: go on into the ring. */
+		if (done >= least && (in_ring || !follow_the_switch(connection) ||
+				      stream_before_mark(connection) == 0))
 			break;
 	} while (done < total && !(flags & MSG_PEEK));
-	return done ? (ssize_t)done : n;
+	stream_leave(connection, &call);
+	*deadline = call.deadline;
+	/* An earlier call may have taken the socket's error. */
+	if (n == 0 && !done && stream_take_reset(connection))
+		return -ECONNRESET;
+	return stream_result(connection, done, n);
+}
+
+ssize_t stream_receive(struct connection *connection, int fd, const struct iovec *iov, int count,
+		       int flags)
+{
+	uint64_t deadline = 0;
+
+	return stream_receive_until(connection, fd, iov, count, flags, &deadline);
 }

@@ -10,6 +10,7 @@
 #include "shim/deferred.h"
 #include "shim/libc.h"
 #include "shim/place.h"
+#include "shim/remote.h"
 #include "shim/stream_common.h"
 
 static ssize_t kernel_send(int fd, const struct place *place, size_t most, int flags)
@@ -26,7 +27,8 @@ static ssize_t kernel_send(int fd, const struct place *place, size_t most, int f
 /* Now and then: has the peer gone?  TCP tells, or, after a half close, the end of its bells. */
 static void look_for_the_end(struct connection *connection, int fd)
 {
-	struct pollfd look[2] = {{.fd = fd, .events = POLLRDHUP}, {.fd = connection->data_bell}};
+	struct pollfd look[2] = {{.fd = connection_state_fd(connection, fd), .events = POLLRDHUP},
+				 {.fd = connection->data_bell}};
 	unsigned int ended = 0;
 
 	if (libc.poll(look, 2, 0) <= 0)
@@ -42,15 +44,17 @@ static void look_for_the_end(struct connection *connection, int fd)
 
 bool stream_is_native(struct connection *connection, int fd)
 {
-	unsigned int theirs = atomic_load_explicit(&peer_writer(connection)->marks,
-						   memory_order_relaxed);
+	unsigned int theirs =
+		atomic_load_explicit(&peer_writer(connection)->marks, memory_order_relaxed);
 
-	if (atomic_load_explicit(&our_writer(connection)->marks, memory_order_relaxed) & MARK_SHUT)
+	if (atomic_load_explicit(&our_writer(connection)->marks, memory_order_relaxed) &
+	    (MARK_SHUT | MARK_BACK))
 		return true;
-	if (theirs & MARK_CLOSED)
+	if (theirs & (MARK_CLOSED | MARK_BACK))
 		return true;
-	/* A peer that has read all we wrote was there a moment ago. */
-	if (ring_unread(&connection->send) && stream_time_to_look(connection))
+	/* A peer on this host that has read all we wrote was there a moment ago. */
+	if ((ring_unread(&connection->send) || is_remote(connection)) &&
+	    stream_time_to_look(connection))
 		look_for_the_end(connection, fd);
 	if (!has_ended(connection, ENDED_TCP | ENDED_BROKEN | ENDED_DATA_BELL | ENDED_SPACE_BELL))
 		return false;
@@ -63,6 +67,7 @@ bool stream_is_native(struct connection *connection, int fd)
 	 * mark comes before the FIN, so it is looked at after it.
 	 */
 	theirs = atomic_load(&peer_writer(connection)->marks);
+	(void)stream_note_death(connection, fd);
 	return !(theirs & MARK_SHUT) || has_ended(connection, ENDED_DATA_BELL | ENDED_SPACE_BELL);
 }
 
@@ -96,20 +101,19 @@ static ssize_t send_tcp(struct connection *connection, int fd, const struct plac
 
 /* Before the direction has moved.  -ESTALE: it has now. */
 static ssize_t send_before(struct connection *connection, int fd, const struct place *place,
-			   int flags)
+			   size_t want, int flags)
 {
-	size_t room;
-	int moved;
+	ssize_t moved;
 
 	move_confirm(connection, fd, 0);
 	if (!move_may_send(connection) || (flags & MSG_OOB))
 		return send_tcp(connection, fd, place, SIZE_MAX, flags);
-	moved = move_send(connection, fd, place_at(place, &room));
-	if (moved == 1)
-		return 1;
+	moved = move_send(connection, fd, place, want);
+	if (moved > 0)
+		return moved;
 	if (send_has_moved(connection))
 		return -ESTALE;
-	/* No room for the switching byte: wait for it with one ordinary byte, then try again. */
+	/* No room for the switching bytes: wait for it with one ordinary byte, then try again. */
 	if (moved == -EAGAIN && !stream_is_nonblocking(connection, flags))
 		return send_tcp(connection, fd, place, 1, flags);
 	return send_tcp(connection, fd, place, SIZE_MAX, flags);
@@ -145,17 +149,25 @@ static void put_deferred(struct ring *ring)
 	}
 }
 
-/* With the lock: a write of one thread is not to be cut by another's. */
-static ssize_t ring_put(struct connection *connection, struct place place, size_t want)
+/*
+ * With the lock: a write of one thread is not to be cut by another's.  @urgent: the last byte is.
+ * -ESTALE: it is TCP's now.
+ */
+static ssize_t ring_put(struct connection *connection, struct place place, size_t want, bool urgent)
 {
 	struct ring *ring = &connection->send;
 	_Atomic uint32_t *writing = &our_writer(connection)->writing;
-	const size_t piece = ring_piece(want);
+	/* Each publication to the daemon may become a message of its own, and the next waits for its answer. */
+	const size_t piece = is_remote(connection) ? RING_PIECE : ring_piece(want);
 	size_t done = 0;
 	ssize_t n = 0;
 
 	if (lock_take(&ring->own->lock, thread_id()) < 0)
 		return -EDEADLK;
+	if (!writer_enter(connection)) {
+		lock_drop(&ring->own->lock);
+		return -ESTALE;
+	}
 	if (want > piece)
 		atomic_store_explicit(writing, 1, memory_order_relaxed);
 	while (done < want && !deferred_first()) {
@@ -163,6 +175,9 @@ static ssize_t ring_put(struct connection *connection, struct place place, size_
 		if (n <= 0)
 			break;
 		done += (size_t)n;
+		if (done == want && urgent)
+			atomic_store(&our_writer(connection)->urgent,
+				     atomic_load(&ring->own->position) + (size_t)n);
 		if (done == want)
 			atomic_store_explicit(writing, 0, memory_order_relaxed);
 		ring_publish(ring, (size_t)n);
@@ -176,6 +191,7 @@ static ssize_t ring_put(struct connection *connection, struct place place, size_
 		put_deferred(ring);
 		bell_tell_reader(connection);
 	}
+	writer_leave(connection);
 	lock_drop(&ring->own->lock);
 	return done ? (ssize_t)done : n;
 }
@@ -191,10 +207,11 @@ static void send_deferred(struct connection *connection, int fd)
 		if (stream_is_native(connection, fd)) {
 			(void)kernel_send(fd, &deferred->rest, SIZE_MAX, MSG_NOSIGNAL);
 			deferred_drop();
-		} else if (ring_put(connection, nothing, 0) == 0 && deferred_first()) {
+		} else if (ring_put(connection, nothing, 0, false) == 0 && deferred_first()) {
 			(void)stream_wait(connection, fd, DIRECTION_SEND, &call);
 		}
 	}
+	stream_leave(connection, &call);
 }
 
 /* A full ring: wait, or say so.  0: try again. */
@@ -204,7 +221,7 @@ static ssize_t wait_for_room(struct connection *connection, int fd, int flags, s
 		/* Whoever watches for room is to be rung: an edge-triggered watch may be cold. */
 		atomic_fetch_add(&connection->times_full, 1);
 		bell_arm(connection, BELL_SPACE);
-		return ring_writable(&connection->send) ? 0 : -EAGAIN;
+		return send_has_room(connection) ? 0 : -EAGAIN;
 	}
 	return stream_wait(connection, fd, DIRECTION_SEND, call);
 }
@@ -213,7 +230,8 @@ static ssize_t wait_for_room(struct connection *connection, int fd, int flags, s
  * The last byte of a call with MSG_OOB: TCP carries it, beside the stream, and the reader stops once
  * where it would stand.
  */
-static ssize_t send_urgent(struct connection *connection, int fd, const struct place *place, int flags)
+static ssize_t send_urgent(struct connection *connection, int fd, const struct place *place,
+			   int flags)
 {
 	struct ring *ring = &connection->send;
 
@@ -224,29 +242,76 @@ static ssize_t send_urgent(struct connection *connection, int fd, const struct p
 	return kernel_send(fd, place, 1, flags);
 }
 
-static ssize_t send_some(struct connection *connection, int fd, const struct place *place,
-			 size_t want, int flags, struct call *call)
+/* A remote one that has gone back and was not shut down meanwhile. */
+static bool is_sent_by_tcp(const struct connection *connection)
+{
+	return is_back(connection) && !(atomic_load(&our_writer(connection)->marks) & MARK_SHUT);
+}
+
+static ssize_t send_to_stand_in(struct connection *connection, int fd, const struct place *place,
+				int flags)
+{
+	struct iovec some[PLACE_VECTORS];
+	struct msghdr message = {.msg_iov = some};
+
+	message.msg_iovlen = (size_t)place_vectors(place, some, SIZE_MAX);
+	return remote_send(connection, fd, &message, flags);
+}
+
+/* The kernel's, although the direction has moved. */
+static ssize_t send_native(struct connection *connection, int fd, const struct place *place,
+			   int flags)
 {
 	ssize_t n;
 
+	if (__builtin_expect(is_remote(connection), 0) && !is_sent_by_tcp(connection))
+		return send_to_stand_in(connection, fd, place, flags);
+	n = kernel_send(fd, place, SIZE_MAX, flags);
+	if (receive_is_back(connection))
+		move_note_back(connection);
+	if (n > 0 && is_back(connection))
+		atomic_fetch_add(&connection->side->send.tcp_bytes, (uint64_t)n);
+	return n;
+}
+
+static ssize_t send_some(struct connection *connection, int fd, const struct place *place,
+			 size_t want, int flags, struct call *call)
+{
+	const bool by_tcp = (flags & MSG_OOB) && !is_remote(connection); /* its last byte */
+	ssize_t n;
+
 	if (!send_has_moved(connection)) {
-		n = send_before(connection, fd, place, flags);
+		n = send_before(connection, fd, place, want, flags);
 		if (n != -ESTALE)
 			return n;
 	}
-	for (;;) {
+	for (;; fd = connection_fd(connection, fd)) {
+		if (__builtin_expect(is_remote(connection), 0) && is_sent_by_tcp(connection) &&
+		    is_draining(connection)) {
+			if (remote_is_lost(connection, fd))
+				return -ECONNRESET;
+			n = wait_for_room(connection, fd, flags, call);
+			if (n < 0)
+				return n;
+			continue;
+		}
 		if (stream_is_native(connection, fd))
-			return kernel_send(fd, place, SIZE_MAX, flags);
-		if ((flags & MSG_OOB) && want == 1)
+			return stream_take_reset(connection)
+				       ? -ECONNRESET
+				       : send_native(connection, fd, place, flags);
+		if (by_tcp && want == 1)
 			return send_urgent(connection, fd, place, flags);
-		n = ring_put(connection, *place, flags & MSG_OOB ? want - 1 : want);
+		n = ring_put(connection, *place, by_tcp ? want - 1 : want, flags & MSG_OOB);
 		if (n == -EPROTO) {
 			stream_break(connection, fd);
 			return -ECONNRESET;
 		}
 		if (n == -EDEADLK)
-			return stream_is_nonblocking(connection, flags) ? -EAGAIN
-									: deferred_add(*place, want);
+			return stream_is_nonblocking(connection, flags)
+				       ? -EAGAIN
+				       : deferred_add(*place, want);
+		if (n == -ESTALE)
+			continue;
 		if (__builtin_expect(deferred_first() != NULL, 0))
 			call->interrupted = true;
 		if (n != 0)
@@ -265,8 +330,18 @@ ssize_t stream_send(struct connection *connection, int fd, const struct iovec *i
 	struct call call = {0};
 	ssize_t n = 0;
 
+	if (__builtin_expect(!is_attached(connection), 0))
+		return kernel_send(fd, &place, SIZE_MAX, flags);
+	if (__builtin_expect(is_remote(connection), 0)) {
+		if (remote_look(connection, fd))
+			return kernel_send(fd, &place, SIZE_MAX, flags);
+		if (total == 0)
+			return send_native(connection, fd, &place, flags);
+	}
 	if (total == 0)
 		return kernel_send(fd, &place, 0, flags);
+	if (stream_take_reset(connection))
+		return -ECONNRESET;
 	stream_note_size(connection, total);
 	place_advance(&place, 0);
 	while (done < total && !call.interrupted) {
@@ -277,13 +352,15 @@ ssize_t stream_send(struct connection *connection, int fd, const struct iovec *i
 		done += (size_t)n;
 		call.partial = true;
 		place_advance(&place, (size_t)n);
+		fd = connection_fd(connection, fd);
 	}
 	if (call.interrupted)
 		send_deferred(connection, fd);
-	return done ? (ssize_t)done : n;
+	stream_leave(connection, &call);
+	return stream_result(connection, done, n);
 }
 
-/* One stretch of the ring filled; 0: full or at the end, see @end. */
+/* One stretch of the ring filled; 0: full or at the end, see @end; -ESTALE: it is TCP's now. */
 static ssize_t fill_once(struct connection *connection, size_t most,
 			 ssize_t (*fill)(void *, void *, size_t), void *context, bool *end)
 {
@@ -293,6 +370,10 @@ static ssize_t fill_once(struct connection *connection, size_t most,
 
 	if (lock_take(&ring->own->lock, thread_id()) < 0)
 		return -EAGAIN;
+	if (!writer_enter(connection)) {
+		lock_drop(&ring->own->lock);
+		return -ESTALE;
+	}
 	n = ring_reserve(ring, &to);
 	if (n > 0) {
 		size_t want = (size_t)n < most ? (size_t)n : most;
@@ -304,6 +385,7 @@ static ssize_t fill_once(struct connection *connection, size_t most,
 			ring_publish(ring, (size_t)n);
 	}
 	put_deferred(ring);
+	writer_leave(connection);
 	lock_drop(&ring->own->lock);
 	if (n > 0)
 		bell_tell_reader(connection);
@@ -321,6 +403,8 @@ static ssize_t fill_by_copy(struct connection *connection, int fd, size_t most, 
 	if (stream_is_nonblocking(connection, flags)) {
 		struct pollfd look = {.fd = fd, .events = POLLOUT};
 
+		if (is_draining(connection))
+			return -EAGAIN;
 		/* What was read must also be sent: only with room for all of it. */
 		if (libc.poll(&look, 1, 0) <= 0)
 			return -EAGAIN;
@@ -353,14 +437,18 @@ ssize_t stream_fill(struct connection *connection, int fd, size_t total, int fla
 	ssize_t n = 0;
 
 	while (done < total && !end) {
-		bool in_ring = send_has_moved(connection) && !stream_is_native(connection, fd);
+		bool in_ring = !remote_look(connection, fd) && is_attached(connection) &&
+			       send_has_moved(connection) && !stream_is_native(connection, fd);
 
 		if (in_ring)
 			n = fill_once(connection, total - done, fill, context, &end);
 		else
 			n = fill_by_copy(connection, fd, total - done, flags, fill, context, &end);
+		if (n == -ESTALE)
+			continue;
 		if (n == 0 && in_ring && !end) {
 			n = wait_for_room(connection, fd, flags, &call);
+			fd = connection_fd(connection, fd);
 			if (n == 0)
 				continue;
 		}
@@ -369,11 +457,12 @@ ssize_t stream_fill(struct connection *connection, int fd, size_t total, int fla
 		done += (size_t)n;
 		send_deferred(connection, fd);
 	}
+	stream_leave(connection, &call);
 	if (n == -EPROTO)
 		stream_break(connection, fd);
 	if (done) {
 		stream_note_size(connection, done);
 		atomic_fetch_add_explicit(&connection->side->send.calls, 1, memory_order_relaxed);
 	}
-	return done ? (ssize_t)done : n == -EPROTO ? -ECONNRESET : n;
+	return stream_result(connection, done, n == -EPROTO ? -ECONNRESET : n);
 }

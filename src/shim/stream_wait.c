@@ -14,22 +14,27 @@
 
 #include "shim/bell.h"
 #include "shim/clock.h"
+#include "shim/handlers.h"
 #include "shim/libc.h"
 #include "shim/signals.h"
 #include "shim/stream.h"
 
 #define NO_DEADLINE UINT64_MAX
+#define LOW_WATER_NS 1000000ULL
 #define BELL_IS_DEAD_NS 5000000ULL /* how often to look when the bell can no longer wake us */
 
 /* A sender whose peer no longer reads is the kernel's business. */
 static bool sender_may_go_on(struct connection *connection)
 {
-	unsigned int theirs = atomic_load_explicit(&peer_writer(connection)->marks,
-						   memory_order_relaxed);
-	unsigned int ours = atomic_load_explicit(&our_writer(connection)->marks,
-						 memory_order_relaxed);
+	unsigned int theirs =
+		atomic_load_explicit(&peer_writer(connection)->marks, memory_order_relaxed);
+	unsigned int ours =
+		atomic_load_explicit(&our_writer(connection)->marks, memory_order_relaxed);
 
-	if (ring_writable(&connection->send) || (theirs & MARK_CLOSED) || (ours & MARK_SHUT))
+	if (is_draining(connection))
+		return (ours & MARK_SHUT) || has_ended(connection, ENDED_TCP | ENDED_BROKEN);
+	if (ring_writable(&connection->send) || (theirs & MARK_CLOSED) || (ours & MARK_SHUT) ||
+	    is_back(connection))
 		return true;
 	if (has_ended(connection, ENDED_HANGUP | ENDED_BROKEN))
 		return true;
@@ -40,15 +45,15 @@ static bool sender_may_go_on(struct connection *connection)
 
 static bool receiver_may_go_on(struct connection *connection, size_t beyond)
 {
-	unsigned int theirs = atomic_load_explicit(&peer_writer(connection)->marks,
-						   memory_order_relaxed);
+	unsigned int theirs =
+		atomic_load_explicit(&peer_writer(connection)->marks, memory_order_relaxed);
 
 	if (has_ended(connection, ENDED_TCP | ENDED_BROKEN | ENDED_RESET | ENDED_BY_US))
 		return true;
 	if (!receive_has_moved(connection))
 		return move_receive(connection);
 	return ring_available(&connection->receive) > beyond ||
-	       (theirs & (MARK_SHUT | MARK_CLOSED));
+	       (theirs & (MARK_SHUT | MARK_CLOSED)) || receive_is_back(connection);
 }
 
 /* Whether there is something for a caller in direction @way to do. */
@@ -58,7 +63,7 @@ static bool may_go_on(struct connection *connection, enum way way, const struct 
 				     : receiver_may_go_on(connection, call->beyond);
 }
 
-static uint64_t deadline_of(int fd, enum way way)
+uint64_t stream_deadline(int fd, enum way way)
 {
 	struct timeval limit;
 	socklen_t length = sizeof(limit);
@@ -67,17 +72,23 @@ static uint64_t deadline_of(int fd, enum way way)
 	if (libc.getsockopt(fd, SOL_SOCKET, option, &limit, &length) < 0 ||
 	    (limit.tv_sec == 0 && limit.tv_usec == 0))
 		return NO_DEADLINE;
-	return now_ns() + (uint64_t)limit.tv_sec * 1000000000ULL + (uint64_t)limit.tv_usec * 1000ULL;
+	return now_ns() + (uint64_t)limit.tv_sec * 1000000000ULL +
+	       (uint64_t)limit.tv_usec * 1000ULL;
 }
 
 static int sleep_in_poll(struct connection *connection, int fd, enum way way, uint64_t deadline,
 			 bool bell_is_dead)
 {
 	enum bell bell = way == DIRECTION_SEND ? BELL_SPACE : BELL_DATA;
-	const short events = way == DIRECTION_RECEIVE ? POLLIN | POLLRDHUP : POLLRDHUP;
-	struct pollfd fds[2] = {{.fd = fd, .events = events},
-				{.fd = bell_is_dead ? -1 : bell_fd(connection, bell),
-				 .events = POLLIN}};
+	const bool tcp_is_read = way == DIRECTION_RECEIVE &&
+				 connection_state_fd(connection, fd) == fd;
+	const short events = tcp_is_read ? POLLIN | POLLRDHUP : POLLRDHUP;
+	struct pollfd fds[2] = {
+		{.fd = way == DIRECTION_SEND && is_remote(connection)
+			       ? connection->stand_in
+			       : connection_state_fd(connection, fd),
+		 .events = events},
+		{.fd = bell_is_dead ? -1 : bell_fd(connection, bell), .events = POLLIN}};
 	const bool trims = stream_wants_trim(connection);
 	uint64_t now = now_ns(), limit = deadline;
 	struct timespec rest;
@@ -90,6 +101,10 @@ static int sleep_in_poll(struct connection *connection, int fd, enum way way, ui
 		fds[0].events = 0;
 	if (bell_is_dead && (limit == NO_DEADLINE || limit > now + BELL_IS_DEAD_NS))
 		limit = now + BELL_IS_DEAD_NS;
+	/* TCP's own mark counts without what was read already, and without the ring. */
+	if (way == DIRECTION_RECEIVE && has_low_water(connection) &&
+	    (limit == NO_DEADLINE || limit > now + LOW_WATER_NS))
+		limit = now + LOW_WATER_NS;
 	if (trims && (limit == NO_DEADLINE || limit > now + STREAM_IDLE_NS))
 		limit = now + STREAM_IDLE_NS;
 	rest.tv_sec = (time_t)((limit - now) / 1000000000ULL);
@@ -106,13 +121,24 @@ static int sleep_in_poll(struct connection *connection, int fd, enum way way, ui
 	return 0;
 }
 
+/* Any handler interrupts such a wait, else only one without SA_RESTART. */
+static bool is_timed(const struct call *call)
+{
+	return call->partial || call->deadline != NO_DEADLINE;
+}
+
+static bool is_interrupted(const struct call *call, const struct handler_runs *before)
+{
+	return is_timed(call) ? handler_runs.all != before->all
+			      : handler_runs.interrupting != before->interrupting;
+}
+
 static int sleep_on_bell(struct connection *connection, int fd, enum way way,
 			 const struct call *call)
 {
 	enum bell bell = way == DIRECTION_SEND ? BELL_SPACE : BELL_DATA;
 	const unsigned int dead = bell == BELL_DATA ? ENDED_DATA_BELL : ENDED_SPACE_BELL;
-	const bool timed = call->partial || call->deadline != NO_DEADLINE;
-	const enum signals_habit habit = timed ? SIGNALS_INTERRUPT : signals_habit();
+	const enum signals_habit habit = is_timed(call) ? SIGNALS_INTERRUPT : signals_habit();
 	char byte;
 	ssize_t n;
 
@@ -133,34 +159,65 @@ static int sleep_on_bell(struct connection *connection, int fd, enum way way,
 	return 0;
 }
 
-int stream_wait(struct connection *connection, int fd, enum way way, struct call *call)
+/* The thread is cancelled in its sleep. */
+static void abandon(void *context)
 {
-	struct wait_habit *habit = &connection->habits[way];
-	struct wait wait;
-	uint64_t start;
-	int error, status_flags;
+	struct connection *connection = context;
 
-	wait_begin(&wait, habit, settings.wait_yields);
-	do {
-		if (may_go_on(connection, way, call)) {
-			wait_found(&wait);
-			return 0;
-		}
-	} while (wait_step(&wait));
-	status_flags = libc.fcntl(fd, F_GETFL);
+	connection_wake(connection);
+	connection_put(connection);
+}
+
+/* Ready to sleep?  0, or what the call returns. */
+static int prepare(struct connection *connection, int fd, enum way way, struct call *call)
+{
+	const int status_flags = libc.fcntl(fd, F_GETFL);
+
 	if (status_flags >= 0 && (status_flags & O_NONBLOCK)) {
 		atomic_fetch_or(&connection->side->flags, SIDE_NONBLOCK);
 		return -EAGAIN;
 	}
 	if (call->deadline == 0)
-		call->deadline = deadline_of(fd, way);
+		call->deadline = stream_deadline(fd, way);
 	bell_arm(connection, way == DIRECTION_SEND ? BELL_SPACE : BELL_DATA);
-	if (may_go_on(connection, way, call))
+	return 0;
+}
+
+static bool look(struct connection *connection, enum way way, const struct call *call,
+		 const struct handler_runs *before)
+{
+	struct wait wait;
+
+	wait_begin(&wait, &connection->habits[way], settings.wait_yields);
+	do {
+		if (may_go_on(connection, way, call)) {
+			wait_found(&wait);
+			return true;
+		}
+	} while (handler_runs.all == before->all && wait_step(&wait));
+	return false;
+}
+
+int stream_wait(struct connection *connection, int fd, enum way way, struct call *call)
+{
+	const struct handler_runs runs = handler_runs;
+	uint64_t start;
+	int error;
+
+	if (look(connection, way, call, &runs))
 		return 0;
+	error = prepare(connection, fd, way, call);
+	if (error || may_go_on(connection, way, call))
+		return error;
+	if (is_interrupted(call, &runs))
+		return -EINTR;
+	if (!call->sleeps)
+		connection_sleep(connection);
+	call->sleeps = true;
 	start = now_ns();
-	pthread_cleanup_push(connection_abandon, connection);
+	pthread_cleanup_push(abandon, connection);
 	error = sleep_on_bell(connection, fd, way, call);
 	pthread_cleanup_pop(0);
-	wait_slept(habit, now_ns() - start);
+	wait_slept(&connection->habits[way], now_ns() - start);
 	return error;
 }

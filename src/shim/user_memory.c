@@ -65,7 +65,8 @@ static bool is_of(const struct recovery *recovery, const siginfo_t *fault)
 #else
 	/* Addresses that are none at all come without their number. */
 	return recovery && fault->si_code > 0 &&
-	       (fault->si_code == SI_KERNEL || is_within(fault->si_addr, recovery->to, recovery->n) ||
+	       (fault->si_code == SI_KERNEL ||
+		is_within(fault->si_addr, recovery->to, recovery->n) ||
 		is_within(fault->si_addr, recovery->from, recovery->n));
 #endif
 }

@@ -12,41 +12,54 @@
 #include "shim/memory.h"
 
 #define WATCHES_MAX FD_TABLE_MAX
+#define RESERVED 4096U /* as many as a sandboxed program may need */
 #define TCP_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
 #define CONTROL_BITS (EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP)
 
 /* The pool, guarded by the epoll lock. */
-static struct watch *watches, *watches_free;
+static struct memory_pool watches_memory;
+static struct watch *watches_free;
 static uint32_t watches_used;
+
+static bool have(uint32_t more)
+{
+	return memory_pool_open(&watches_memory, (watches_used + more) * sizeof(struct watch),
+				WATCHES_MAX * sizeof(struct watch));
+}
+
+void watch_reserve(void)
+{
+	(void)have(RESERVED);
+}
 
 static struct watch *watch_new(void)
 {
 	struct watch *watch = watches_free;
 
-	if (!watches)
-		watches = memory_reserve(WATCHES_MAX * sizeof(*watches));
 	if (watch)
 		watches_free = watch->next_of_poller;
-	else if (watches && watches_used < WATCHES_MAX)
-		watch = &watches[watches_used++];
-	if (watch)
-		memset(watch, 0, sizeof(*watch));
+	else if (have(1))
+		watch = (struct watch *)watches_memory.base + watches_used++;
+	else
+		return NULL;
+	memset(watch, 0, sizeof(*watch));
 	return watch;
 }
 
 void watch_heat(struct watch *watch)
 {
 	struct poller *poller = watch->poller;
+	struct watch *first = atomic_load_explicit(&poller->hot, memory_order_relaxed);
 
 	watch->idle = 0;
 	if (watch->hot)
 		return;
 	watch->hot = true;
 	watch->previous = NULL;
-	watch->next = poller->hot;
-	if (poller->hot)
-		poller->hot->previous = watch;
-	poller->hot = watch;
+	watch->next = first;
+	if (first)
+		first->previous = watch;
+	atomic_store_explicit(&poller->hot, watch, memory_order_relaxed);
 	poller->hot_count++;
 }
 
@@ -60,7 +73,7 @@ void watch_cool(struct watch *watch)
 	if (watch->previous)
 		watch->previous->next = watch->next;
 	else
-		poller->hot = watch->next;
+		atomic_store_explicit(&poller->hot, watch->next, memory_order_relaxed);
 	if (watch->next)
 		watch->next->previous = watch->previous;
 	poller->hot_count--;
@@ -95,8 +108,11 @@ static int bells_add(struct watch *watch)
 	}
 	watch->leads = true;
 	error = inner_add(watch, watch->connection->data_bell, SOURCE_DATA, EPOLLIN);
-	return error ? error
-		     : inner_add(watch, watch->connection->space_bell, SOURCE_SPACE, EPOLLIN);
+	if (!error)
+		error = inner_add(watch, watch->connection->space_bell, SOURCE_SPACE, EPOLLIN);
+	if (!error && is_remote(watch->connection))
+		error = inner_add(watch, watch->connection->stand_in, SOURCE_STAND_IN, TCP_EVENTS);
+	return error;
 }
 
 /* Let the inner epoll watch a connection; the watch is hot from now on. */
@@ -114,7 +130,8 @@ int watch_enter(struct watch *watch)
 
 static void bell_pass_on(const struct watch *to, int fd, enum watch_source source)
 {
-	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+	struct epoll_event event = {.events = EPOLLET |
+					      (source == SOURCE_STAND_IN ? TCP_EVENTS : EPOLLIN)};
 
 	event.data.u64 = (uintptr_t)to | source;
 	(void)libc.epoll_ctl(to->poller->inner, EPOLL_CTL_MOD, fd, &event);
@@ -139,10 +156,15 @@ static void bells_remove(struct watch *watch)
 		next->leads = true;
 		bell_pass_on(next, connection->data_bell, SOURCE_DATA);
 		bell_pass_on(next, connection->space_bell, SOURCE_SPACE);
+		if (is_remote(connection))
+			bell_pass_on(next, connection->stand_in, SOURCE_STAND_IN);
 		return;
 	}
 	(void)libc.epoll_ctl(watch->poller->inner, EPOLL_CTL_DEL, connection->data_bell, NULL);
 	(void)libc.epoll_ctl(watch->poller->inner, EPOLL_CTL_DEL, connection->space_bell, NULL);
+	if (is_remote(connection))
+		(void)libc.epoll_ctl(watch->poller->inner, EPOLL_CTL_DEL, connection->stand_in,
+				     NULL);
 }
 
 static void watch_leave(struct watch *watch)
@@ -153,7 +175,7 @@ static void watch_leave(struct watch *watch)
 	if (watch->poller->inherited)
 		return;
 	/* While the daemon holds the socket, closing it would not end the kernel's registration. */
-	if (watch->native && watch->connection->id)
+	if (watch->native && (watch->connection->id || watch->connection->handed_over))
 		(void)libc.epoll_ctl(watch->poller->epoll, EPOLL_CTL_DEL, watch->fd, NULL);
 	if (watch->native || inner < 0)
 		return;
@@ -161,6 +183,17 @@ static void watch_leave(struct watch *watch)
 	if (!watch->orphan)
 		(void)libc.epoll_ctl(inner, EPOLL_CTL_DEL, watch->fd, NULL);
 	bells_remove(watch);
+}
+
+void watch_return(struct watch *watch)
+{
+	struct epoll_event event = {.events = watch->events, .data = watch->data};
+	const int fd = watch->orphan ? watch->connection->fd : watch->fd;
+
+	watch_leave(watch);
+	watch->fresh = true;
+	watch->native = !watch->disabled &&
+			libc.epoll_ctl(watch->poller->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
 struct watch *watch_find(struct connection *connection, const struct poller *poller, int fd)
@@ -173,7 +206,7 @@ struct watch *watch_find(struct connection *connection, const struct poller *pol
 }
 
 struct watch *watch_link(struct poller *poller, struct connection *connection, int fd,
-				const struct epoll_event *event)
+			 const struct epoll_event *event)
 {
 	struct watch *watch = watch_new();
 

@@ -13,13 +13,19 @@ struct connection;
 struct poller;
 
 /* What stands in the low bits of a watch's address in the inner epoll. */
-enum watch_source { SOURCE_TCP = 0, SOURCE_DATA = 1, SOURCE_SPACE = 2, SOURCE_MASK = 3 };
+enum watch_source {
+	SOURCE_TCP = 0,
+	SOURCE_DATA = 1,
+	SOURCE_SPACE = 2,
+	SOURCE_STAND_IN = 3,
+	SOURCE_MASK = 3
+};
 
 /**
  * struct watch - one registration of a TCP socket
  * @connection, @fd, @poller: what is watched, as what, by whom
  * @events, @data: the program's
- * @native: registered in the program's epoll by the kernel
+ * @native: registered in the program's epoll by the kernel; in a sandbox all are, but fired one-shots
  * @disabled: a one-shot that has fired
  * @parked: the program removed it; it stays in the inner epoll, since some programs add a socket
  *	again at each request
@@ -30,6 +36,7 @@ enum watch_source { SOURCE_TCP = 0, SOURCE_DATA = 1, SOURCE_SPACE = 2, SOURCE_MA
  * @fresh: ADD or MOD since the last report: whatever is ready is an edge
  * @takeover: its number among the poller's takeovers; 0 if the kernel never had it
  * @idle: times found idle since it was last ready
+ * @seen_back: it was reported since a remote connection (remote.h) went back to TCP, which may have more
  * @seen_produced, @seen_full, @seen_ends: state at the last edge reported
  * @previous, @next: hot list
  * @next_of_connection, @next_of_poller: where else it is linked; the second also links free ones
@@ -48,6 +55,7 @@ struct watch {
 	struct watch *sibling;
 	bool hot;
 	bool fresh;
+	bool seen_back;
 	uint8_t idle;
 	uint32_t takeover;
 	uint64_t seen_produced;
@@ -63,6 +71,9 @@ struct watch {
 
 /* watch_find - the registration of @fd of that connection there, or NULL */
 struct watch *watch_find(struct connection *connection, const struct poller *poller, int fd);
+
+/* watch_reserve - have some: there may be no more memory to ask for */
+void watch_reserve(void);
 
 /* watch_link - a new one, in the kernel so far; NULL when memory is short */
 struct watch *watch_link(struct poller *poller, struct connection *connection, int fd,
@@ -86,6 +97,9 @@ void watch_kick(struct watch *watch);
  * Return: 0 or -errno.
  */
 int watch_enter(struct watch *watch);
+
+/* watch_return - out of the inner epoll, and back into the program's unless its one shot has fired */
+void watch_return(struct watch *watch);
 
 /* watch_stop_one_shot - keep the kernel from reporting it, and see whether it has */
 void watch_stop_one_shot(struct watch *watch);

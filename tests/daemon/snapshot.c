@@ -38,6 +38,14 @@ static int setup(void **state)
 	return 0;
 }
 
+static const size_t record_sizes[QUERY_END] = {
+	[QUERY_CONNECTIONS] = sizeof(struct snapshot_connection),
+	[QUERY_TOTALS] = sizeof(struct snapshot_totals),
+	[QUERY_LINK_GROUPS] = sizeof(struct snapshot_link_group),
+	[QUERY_LINKS] = sizeof(struct snapshot_link),
+	[QUERY_DEVICES] = sizeof(struct snapshot_device),
+};
+
 /* Ask; the answer mapped, to be unmapped by nobody. */
 static const void *ask(struct client *client, enum query_what what, uint32_t *count)
 {
@@ -54,9 +62,7 @@ static const void *ask(struct client *client, enum query_what what, uint32_t *co
 	assert_int_equal(fcntl(fds[0], F_GET_SEALS),
 			 F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
 	*count = message.snapshot.count;
-	assert_int_equal(message.snapshot.record_size,
-			 what == QUERY_TOTALS ? sizeof(struct snapshot_totals)
-					      : sizeof(struct snapshot_connection));
+	assert_int_equal(message.snapshot.record_size, record_sizes[what]);
 	assert_int_equal(lseek(fds[0], 0, SEEK_END), (off_t)*count * message.snapshot.record_size);
 	if (!*count)
 		return NULL;
@@ -128,6 +134,47 @@ static void connections_are_what_the_shim_wrote(void **state)
 	assert_int_equal(found[1].calls[1], 24);
 	assert_string_equal(found[1].program, "test-daemon-snapshot");
 	client_close(&client);
+	client_close(&command);
+}
+
+/* A connection with another host has moved, whatever its record says of the directions. */
+static void a_connection_by_smcr_is_listed_as_moved(void **state)
+{
+	const struct snapshot_connection *found;
+	const struct snapshot_totals *before, *now;
+	struct client client, command;
+	uint32_t count;
+
+	(void)state;
+	client_open_command(&command, &daemon_);
+	usleep(20000); /* sessions of earlier tests are counted */
+	before = ask(&command, QUERY_TOTALS, &count);
+	client_open(&client, &daemon_);
+	fill(record(&client, 0), SIDE_SMCR, 1);
+	found = ask(&command, QUERY_CONNECTIONS, &count);
+	assert_int_equal(count, 1);
+	assert_int_equal(found->state, SIDE_SMCR);
+	assert_int_equal(found->moved, 3);
+	assert_int_equal(found->remote.state, 0);
+	now = ask(&command, QUERY_TOTALS, &count);
+	assert_int_equal(now->connections - before->connections, 1);
+	assert_int_equal(now->moved - before->moved, 1);
+	assert_int_equal(now->smcr, 0);
+	client_close(&client);
+	client_close(&command);
+}
+
+static void without_adapters_the_listings_are_empty(void **state)
+{
+	struct client command;
+	uint32_t count, what;
+
+	(void)state;
+	client_open_command(&command, &daemon_);
+	for (what = QUERY_LINK_GROUPS; what < QUERY_END; what++) {
+		assert_null(ask(&command, what, &count));
+		assert_int_equal(count, 0);
+	}
 	client_close(&command);
 }
 
@@ -400,6 +447,8 @@ int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(connections_are_what_the_shim_wrote),
+		cmocka_unit_test(a_connection_by_smcr_is_listed_as_moved),
+		cmocka_unit_test(without_adapters_the_listings_are_empty),
 		cmocka_unit_test(totals_outlive_the_session),
 		cmocka_unit_test(a_shared_side_segment_is_counted_once),
 		cmocka_unit_test(totals_count_hand_overs),

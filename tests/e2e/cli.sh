@@ -47,7 +47,9 @@ a_wrong_command_line_is_status_2() {
 	local case_
 	for case_ in "" "nonsense" "--nonsense" "run" "run --nonsense true" "run --move-after" \
 		"run --move-after 12x true" "run --move-after -1 true" "run --socket" \
-		"ss --nonsense" "ss extra" "ss -x" "stats --nonsense" "stats extra" "version extra"; do
+		"ss --nonsense" "ss extra" "ss -x" "stats --nonsense" "stats extra" "version extra" \
+		"stats --details" "link --nonsense" "linkgroup extra" "device --json=yes" \
+		"decode" "decode --nonsense x" "decode one two"; do
 		# shellcheck disable=SC2086
 		verdict "wrong_command_line_is_status_2 'smcu $case_'" "$(status_of "$SMCU" $case_)" 2
 		[ -z "$case_" ] || [ "$(lines_of "$scratch/err")" = 1 ] ||
@@ -66,9 +68,25 @@ help_and_version() {
 	verdict full_disk_is_noticed "$("$SMCU" version 2>/dev/null >/dev/full; echo $?)" 1
 }
 
+# smcud_says WANTED STATUS OPTION...
+smcud_says() {
+	verdict "smcud ${*:3}" "$("$SMCU_BUILD/smcud" --foreground --socket "$scratch/never.sock" "${@:3}" 2>&1; echo $?)" \
+		"smcud: $1
+$2"
+}
+a_wrong_setting_of_the_daemon_is_named() {
+	smcud_says "rnic.interface: 'a/b' is no name of an interface" 1 --rnic a/b
+	smcud_says "rnic.interface: 'a' is named twice" 1 --rnic a --rnic a=NET1
+	smcud_says "rnic.interface: 'N.1', the PNETID of a, is not 1 to 16 letters and digits" 1 --rnic a=N.1
+	smcud_says "smcr.eid: 'one' is no EID: 1 to 32 of A-Z, 0-9, '.' and '-', a letter or digit in front" 1 --eid one
+	smcud_says "smcr.element_bytes: 8388608 is more than ring.bytes, 4194304" 1 --set smcr.element_bytes=8M
+	smcud_says "smcr.max_connections: 8 is not between 16 and 255" 1 --set smcr.max_connections=8
+	smcud_says "option needs a value: --rnic (try 'smcud --help')" 2 --rnic
+}
+
 without_a_daemon() {
 	local command
-	for command in ss stats "ss --json" "stats --json"; do
+	for command in ss stats "ss --json" "stats --json" linkgroup link "device --details"; do
 		# shellcheck disable=SC2086
 		verdict "without_a_daemon $command" "$("$SMCU" $command 2>&1; echo $?)" \
 			"smcu: no smcud answers at $user_socket
@@ -210,11 +228,26 @@ reports_of_a_live_connection() {
 	"$SMCU" stats --json >"$scratch/stats.json"
 	"$SMCU" ss >"$scratch/ss.txt"
 	"$SMCU" stats >"$scratch/stats.txt"
+	check_listings_without_adapters
 	touch "$port.over"
 	wait "${started[@]}"
 	unset SMCU_SOCKET
 	check_ss "$(cat "$port")"
 	check_stats
+}
+
+check_listings_without_adapters() {
+	local command
+	for command in linkgroup link device; do
+		verdict "${command}_json_is_an_empty_array" "$("$SMCU" $command --json | jq -c .)" "[]"
+		verdict "${command}_text_is_its_titles" "$("$SMCU" $command --details | wc -l)" 1
+	done
+	verdict linkgroup_text_has_a_title "$("$SMCU" linkgroup | tr -s ' ')" \
+		"LG-ID LG-Role LG-Type VLAN #Conns PNET-ID Net-Dev Version State"
+	verdict link_text_has_a_title "$("$SMCU" link | tr -s ' ')" \
+		"LG-ID Link-UID Net-Dev Link-State #Conns QP Peer-QP GID Peer-GID"
+	verdict device_text_has_a_title "$("$SMCU" device | tr -s ' ')" \
+		"Net-Dev Type State PNET-ID MTU #LGs #Links #Conns GIDs"
 }
 
 check_ss() {
@@ -224,6 +257,7 @@ check_ss() {
 		.local.address == \"127.0.0.1\")" ss_json_has_the_address
 	holds ss.json 'all(.[] | select(.state == "ESTAB"); .mode == "SHM" and .reason == null and
 		.sent.shm > 0 and .received.shm > 0)' ss_json_says_shm
+	holds ss.json 'all(.[]; has("smcr") and .smcr == null)' ss_json_has_no_smcr_within_the_host
 	holds ss.json 'all(.[]; (.program | startswith("python3")) and .pid > 0 and .uid >= 0 and
 		has("user") and has("fd") and has("peer") and has("reason_text"))' ss_json_names_the_process
 	verdict ss_text_has_a_title "$(head -n 1 "$scratch/ss.txt" | tr -s ' ')" \
@@ -242,6 +276,8 @@ check_stats() {
 		stats_json_has_the_daemon
 	holds stats.json '(.reasons | has("waiting") and has("young")) and (.daemon.refused | has("rule"))' \
 		stats_json_has_every_reason
+	holds stats.json '.remote == {smcr: 0, fallbacks: 0, failed: 0, declines: []}' \
+		stats_json_has_the_other_hosts
 	# 20 writes of 8 bytes, of which each end may have made one in two parts to switch
 	holds stats.json '([.sizes[].count] | add) >= 20 and ([.sizes[] | select(.from == 8)][0].count) >= 18' \
 		stats_json_has_the_sizes
@@ -297,6 +333,7 @@ the_daemon_stays_while_used_and_then_ends() {
 
 a_wrong_command_line_is_status_2
 help_and_version
+a_wrong_setting_of_the_daemon_is_named
 without_a_daemon
 the_status_is_the_programs
 the_arguments_are_the_programs

@@ -15,8 +15,9 @@ source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 SMCU_BUILD=$(realpath "${SMCU_BUILD:-$source_dir/build}")
 SMCU=$SMCU_BUILD/smcu
 programs=$SMCU_BUILD/tests/programs
-# A sanitizer's runtime must come first.
-preload=$(ldd "$SMCU_BUILD/libsmcu-preload.so" | awk '/lib[at]san/ {printf "%s:", $3}')$SMCU_BUILD/libsmcu-preload.so
+# That runtime must come first.  ThreadSanitizer's must not: its stand-ins would call ours, and our atomics
+# do not count for it in there.
+preload=$(ldd "$SMCU_BUILD/libsmcu-preload.so" | awk '/libasan/ {printf "%s:", $3}')$SMCU_BUILD/libsmcu-preload.so
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/smcu-e2e.XXXXXX")
 export SMCU_SOCKET=$scratch/smcud.sock
 this_test=$(basename "$0" .sh)
@@ -68,8 +69,12 @@ check() {
 	fi
 }
 
+# The eBPF programs of the TCP option are shared by all daemons of the kernel: only those tests have them
+# that are about them ($tcp_option).
+tcp_option=no
 daemon_start() {
-	"$SMCU_BUILD/smcud" --foreground --socket "$SMCU_SOCKET" "$@" >>"$scratch/smcud.log" 2>&1 &
+	"$SMCU_BUILD/smcud" --foreground --socket "$SMCU_SOCKET" --set tcp_option.attach=$tcp_option "$@" \
+		>>"$scratch/smcud.log" 2>&1 &
 	daemon=$!
 	wait_until 10 "$SMCU" stats --json || {
 		not_ok "$this_test" "smcud does not answer"
@@ -83,9 +88,31 @@ daemon_kill() {
 	daemon=
 }
 
+# Programs that become another user reach the daemon, and what lies in the test's directory.
+let_others_in() {
+	chmod 711 "$scratch"
+	[ "${TMPDIR:-/tmp}" = /tmp ] || chmod 711 "$TMPDIR"
+}
+
 smcu_run() { "$SMCU" run "$@"; }
 # The same without the command, which would start a daemon if there is none.
 preloaded() { LD_PRELOAD=$preload "$@"; }
+
+# starts COMMAND...: not every program does under a sanitizer's runtime, with and without smcu (Debian's
+# curl hangs in setlocale())
+starts() {
+	local runtime=${preload%"$SMCU_BUILD"*}
+	[ -z "$runtime" ] || LD_PRELOAD=$runtime timeout 20 "$@" >/dev/null 2>&1
+}
+
+# within SECONDS env|smcu_run|preloaded COMMAND...: a time limit for a program that runs this way
+within() {
+	case $2 in
+	smcu_run) timeout "$1" "$SMCU" run "${@:3}" ;;
+	preloaded) LD_PRELOAD=$preload timeout "$1" "${@:3}" ;;
+	*) timeout "$1" "${@:3}" ;;
+	esac
+}
 
 # start NAME COMMAND...: in the background, output in $scratch/NAME.log, its number in $pid.  The
 # number must be the program's own, not that of a shell that runs a function and leaves an orphan.
@@ -143,6 +170,14 @@ really_moved() {
 		"$SMCU" stats | head -n 40
 	fi
 }
+
+# room NAME: a network namespace; its holder's number in $pid; inside HOLDER: run something there
+room() {
+	start "$1" unshare --net sleep 1000
+	wait_until 5 [ "$(readlink /proc/self/ns/net)" != "$(readlink "/proc/$pid/ns/net")" ]
+	nsenter --net="/proc/$pid/ns/net" ip link set lo up
+}
+inside() { nsenter --net="/proc/$1/ns/net" "${@:2}"; }
 
 for part in smcu smcud libsmcu-preload.so tests/programs/streams; do
 	[ -e "$SMCU_BUILD/$part" ] || {

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# redis, unmodified: what is stored is what is read, by single commands, pipelines, publish and
-# subscribe, and replication of 200 MB between two servers, through shared memory.
+# redis, unmodified: what is stored is what is read, by single commands, pipelines, scripts, publish and
+# subscribe, beside a save in the background, and replication of 200 MB between two servers, through shared memory.
 #
 # time limit: 180
 . "$(dirname "$0")/lib.sh"
@@ -98,7 +98,28 @@ a_crowd_of_clients() {
 	verdict redis_is_still_well "$(plain_cli "$first" get key:77)" "value-77-$((77 * 7919))"
 }
 
+# BGSAVE forks with all connections open; a script's answers are nested and large.
+a_save_in_the_background_and_scripts() {
+	local saved sum='local sum = 0 for i = 1, 20000 do sum = sum + #redis.call("GET", "key:" .. i) end return sum'
+	saved_since() { [ "$(plain_cli "$first" lastsave)" -gt "$saved" ]; }
+	saved=$(plain_cli "$first" lastsave)
+	sleep 1.1
+	start crowd smcu_run redis-benchmark -p "$first" -q -n 100000 -c 20 -t set,get
+	verdict redis_saves_in_the_background "$(cli "$first" bgsave)" "Background saving started"
+	check redis_has_saved wait_until 30 saved_since
+	verdict redis_save_went_well "$(cli "$first" info persistence | tr -d '\r' | grep rdb_last_bgsave_status)" \
+		rdb_last_bgsave_status:ok
+	wait "$pid"
+	verdict redis_crowd_ends_well_beside_a_save $? 0
+	verdict redis_runs_a_script "$(cli "$first" eval "$sum" 0)" \
+		"$(awk 'BEGIN {for (i = 1; i <= 20000; i++) n += length(sprintf("value-%d-%d", i, i * 7919)); print n}')"
+	verdict redis_gives_a_large_answer_of_a_script \
+		"$(cli "$first" eval 'return string.rep("0123456789", 500000)' 0 | md5sum)" \
+		"$(printf '0123456789%.0s' $(seq 500000) | sed 's/$/\n/' | md5sum)"
+}
+
 a_pipeline_of_commands
+a_save_in_the_background_and_scripts
 a_subscriber_hears_every_message
 replication_of_megabytes
 a_crowd_of_clients

@@ -97,7 +97,7 @@ a_process_for_each_connection() {
 			close $c;
 		}
 		print "wrong $wrong";' "$port")" "wrong 0"
-	really_moved perl_connections_really_moved 20 "$before"
+	really_moved perl_connections_really_moved 30 "$before"
 	stop "$server"
 }
 

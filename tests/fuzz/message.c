@@ -8,18 +8,9 @@
 #include "control/message.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "control/reason.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define require(expression)                                                                        \
-	do {                                                                                       \
-		if (!(expression))                                                                 \
-			abort();                                                                   \
-	} while (0)
+#include "fuzz.h"
 
 static void believe(const union message *message, size_t length, unsigned int fds)
 {

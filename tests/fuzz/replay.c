@@ -3,18 +3,17 @@
  * Stands in for libFuzzer where there is none: feeds a fuzz target the files of its corpus, then
  * what comes of them by changing a few bytes
  *
- *   fuzz-TARGET-replay FILE ...
+ *   fuzz-TARGET-replay DIRECTORY
  */
+#include <dirent.h>
 #include <signal.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
-#define INPUT_MAX 512
-#define CHANGES 20000 /* of each file */
+#include "fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#define INPUT_MAX 1100
+#define CHANGES 5000 /* of each file */
 
 static const char *file_name;
 static uint64_t seed;
@@ -55,26 +54,49 @@ static size_t change(uint8_t *input, size_t size)
 	return random_next(&random) % 8 ? size : (size_t)(random_next(&random) % INPUT_MAX);
 }
 
+static int replay(void)
+{
+	uint8_t original[INPUT_MAX] = {0}, input[INPUT_MAX];
+	FILE *file = fopen(file_name, "rb");
+	size_t size = file ? fread(original, 1, sizeof(original), file) : 0;
+
+	if (file)
+		fclose(file);
+	if (size < 10) {
+		printf("not ok %s cannot be read\n", file_name);
+		return 1;
+	}
+	LLVMFuzzerTestOneInput(original, size);
+	for (seed = 1; seed <= CHANGES; seed++) {
+		memcpy(input, original, sizeof(input));
+		LLVMFuzzerTestOneInput(input, change(input, size));
+	}
+	return 0;
+}
+
+static int is_input(const struct dirent *entry)
+{
+	return entry->d_name[0] != '.';
+}
+
 int main(int argc, char **argv)
 {
-	signal(SIGABRT, say_what_failed);
-	for (int i = 1; i < argc; i++) {
-		uint8_t original[INPUT_MAX] = {0}, input[INPUT_MAX];
-		FILE *file = fopen(argv[i], "rb");
-		size_t size = file ? fread(original, 1, sizeof(original), file) : 0;
+	struct dirent **entries;
+	int count;
 
-		if (size < 10) {
-			printf("not ok %s cannot be read\n", argv[i]);
-			return 1;
-		}
-		fclose(file);
-		file_name = argv[i];
-		LLVMFuzzerTestOneInput(original, size);
-		for (seed = 1; seed <= CHANGES; seed++) {
-			memcpy(input, original, sizeof(input));
-			LLVMFuzzerTestOneInput(input, change(input, size));
-		}
+	signal(SIGABRT, say_what_failed);
+	if (argc != 2 || chdir(argv[1]) ||
+	    (count = scandir(".", &entries, is_input, alphasort)) < 1) {
+		printf("not ok replay: a directory with inputs is needed\n");
+		return 1;
 	}
+	for (int i = 0; i < count; i++) {
+		file_name = entries[i]->d_name;
+		if (replay())
+			return 1;
+		free(entries[i]);
+	}
+	free(entries);
 	printf("ok replay\n");
-	return argc > 1 ? 0 : 1;
+	return 0;
 }

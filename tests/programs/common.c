@@ -279,6 +279,13 @@ uint64_t option_number(int argc, char **argv, const char *name, uint64_t otherwi
 	return found && *found == '=' ? strtoull(found + 1, NULL, 0) : otherwise;
 }
 
+const char *option_text(int argc, char **argv, const char *name, const char *otherwise)
+{
+	const char *found = option_find(argc, argv, name);
+
+	return found && *found == '=' ? found + 1 : otherwise;
+}
+
 int option_given(int argc, char **argv, const char *name)
 {
 	return option_find(argc, argv, name) != NULL;

@@ -80,6 +80,9 @@ void raise_descriptor_limit(void);
 /* option_number - value of "--name=value" in argv, or @otherwise */
 uint64_t option_number(int argc, char **argv, const char *name, uint64_t otherwise);
 
+/* option_text - the same, as it stands there */
+const char *option_text(int argc, char **argv, const char *name, const char *otherwise);
+
 /* option_given - is "--name" there? */
 int option_given(int argc, char **argv, const char *name);
 

@@ -25,8 +25,10 @@
 #define BEHAVIOUR_SECONDS 15U
 
 static const struct behaviour *const topics[] = {
-	same_io,   same_vector, same_file,	 same_option,	  same_close, same_signal,
-	same_poll, same_epoll,	same_epoll_more, same_descriptor, same_fork,  same_threads,
+	same_io,     same_vector,   same_file,	     same_option,	same_close,   same_signal,
+	same_poll,   same_epoll,    same_epoll_more, same_descriptor,	same_fork,    same_threads,
+	same_pass,   same_pass_odd, same_sandbox,    same_sandbox_wait, same_clone,   same_misc,
+	same_killed, same_cancel,   same_mixed,	     same_socket,	same_holders,
 };
 
 void say(const char *format, ...)
@@ -87,10 +89,33 @@ void settle(void)
 	sleep_us(20000);
 }
 
+static int warm_rounds(void)
+{
+	const char *rounds = getenv("SAME_WARMUP");
+
+	return rounds ? atoi(rounds) : 20;
+}
+
+void pair_warm_one(int fd, int answers)
+{
+	int rounds = warm_rounds(), i;
+	char byte = 'w';
+
+	for (i = 0; i < rounds; i++) {
+		if (!answers)
+			write_all(fd, &byte, 1);
+		if (read_all(fd, &byte, 1) != 1)
+			die("warm-up");
+		if (answers)
+			write_all(fd, &byte, 1);
+		else
+			sleep_us(500);
+	}
+}
+
 void pair_warm(const int ends[2])
 {
-	const char *warmup = getenv("SAME_WARMUP");
-	int rounds = warmup ? atoi(warmup) : 20, i;
+	int rounds = warm_rounds(), i;
 	char byte = 'w';
 
 	for (i = 0; i < rounds; i++) {
@@ -123,24 +148,22 @@ void pair_close(const int ends[2])
 
 static struct {
 	pthread_t thread;
-	int fd;
-	const char *text;
+	void (*what)(void);
 	unsigned int after_ms;
 } later;
 
 static void *later_thread(void *unused)
 {
 	sleep_us(later.after_ms * 1000);
-	write_all(later.fd, later.text, strlen(later.text));
+	later.what();
 	return unused;
 }
 
-void send_later(int fd, const char *text, unsigned int after_ms)
+void run_later(void (*what)(void), unsigned int after_ms)
 {
 	sigset_t all, before;
 
-	later.fd = fd;
-	later.text = text;
+	later.what = what;
 	later.after_ms = after_ms;
 	/* signals are for the thread that the behaviour is about */
 	sigfillset(&all);
@@ -150,9 +173,29 @@ void send_later(int fd, const char *text, unsigned int after_ms)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-void send_later_join(void)
+void run_later_join(void)
 {
 	pthread_join(later.thread, NULL);
+}
+
+static int later_fd;
+static const char *later_text;
+
+static void write_text(void)
+{
+	write_all(later_fd, later_text, strlen(later_text));
+}
+
+void send_later(int fd, const char *text, unsigned int after_ms)
+{
+	later_fd = fd;
+	later_text = text;
+	run_later(write_text, after_ms);
+}
+
+void send_later_join(void)
+{
+	run_later_join();
 }
 
 size_t fill(int fd)

@@ -26,8 +26,10 @@ struct behaviour {
 };
 
 /* One list a topic, each ended by a NULL name. */
-extern const struct behaviour same_close[], same_descriptor[], same_epoll[], same_epoll_more[],
-	same_file[], same_fork[], same_io[], same_option[], same_poll[], same_signal[],
+extern const struct behaviour same_cancel[], same_clone[], same_close[], same_descriptor[],
+	same_epoll[], same_epoll_more[], same_file[], same_fork[], same_holders[], same_io[],
+	same_killed[], same_misc[], same_mixed[], same_option[], same_pass[], same_pass_odd[],
+	same_poll[], same_sandbox[], same_sandbox_wait[], same_signal[], same_socket[],
 	same_threads[], same_vector[];
 
 /* same_go_on - what 'same go-on FD TIMES' does, for a behaviour that executes it; does not return */
@@ -38,6 +40,9 @@ void pair_open(int ends[2]);
 
 /* pair_warm - the warm-up alone: bytes to and fro with pauses */
 void pair_warm(const int ends[2]);
+
+/* pair_warm_one - one end's part of it, where the other is another process's; who @answers reads first */
+void pair_warm_one(int fd, int answers);
 
 /* pair_close - both ends */
 void pair_close(const int ends[2]);
@@ -61,6 +66,10 @@ void settle(void);
 /* send_later - a thread that writes @text to @fd after a while; joined by send_later_join() */
 void send_later(int fd, const char *text, unsigned int after_ms);
 void send_later_join(void);
+
+/* run_later - a thread that calls @what after a while; joined by run_later_join() */
+void run_later(void (*what)(void), unsigned int after_ms);
+void run_later_join(void);
 
 /* fill - write to @fd until it would block, and once more; returns how many bytes went */
 size_t fill(int fd);

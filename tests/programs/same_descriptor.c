@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -161,96 +162,12 @@ static void only_own_descriptors_are_seen(void)
 	pair_close(ends);
 }
 
-static int pass_descriptor(int channel, int fd)
-{
-	char byte = 'p', control[CMSG_SPACE(sizeof(int))] = {0};
-	struct iovec part = {&byte, 1};
-	struct msghdr message = {.msg_iov = &part,
-				 .msg_iovlen = 1,
-				 .msg_control = control,
-				 .msg_controllen = sizeof(control)};
-	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-
-	head->cmsg_level = SOL_SOCKET;
-	head->cmsg_type = SCM_RIGHTS;
-	head->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(head), &fd, sizeof(fd));
-	return (int)sendmsg(channel, &message, 0);
-}
-
-static int take_descriptor(int channel)
-{
-	char byte, control[CMSG_SPACE(sizeof(int))];
-	struct iovec part = {&byte, 1};
-	struct msghdr message = {.msg_iov = &part,
-				 .msg_iovlen = 1,
-				 .msg_control = control,
-				 .msg_controllen = sizeof(control)};
-	int fd;
-
-	if (recvmsg(channel, &message, 0) != 1 || !CMSG_FIRSTHDR(&message))
-		return -1;
-	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
-	return fd;
-}
-
-static void a_moved_socket_passed_to_oneself(void)
-{
-	int ends[2], channel[2], twin;
-	char in[10];
-
-	pair_open(ends);
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, channel) < 0)
-		die("socketpair");
-	say_call("pass", pass_descriptor(channel[0], ends[0]));
-	twin = take_descriptor(channel[1]);
-	close(ends[0]);
-	say_call("write", write(twin, "abc", 3));
-	say_call("read", read(ends[1], in, 10));
-	say_call("write", write(ends[1], "def", 3));
-	say_call("read", read(twin, in, 10));
-	close(twin);
-	say_call("read", read(ends[1], in, 10));
-	close(ends[1]);
-	close(channel[0]);
-	close(channel[1]);
-}
-
-static void a_moved_socket_passed_to_another_process(void)
-{
-	int ends[2], channel[2], status;
-	char in[10];
-	pid_t pid;
-
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, channel) < 0)
-		die("socketpair");
-	pid = fork(); /* before there is a connection: the child cannot have inherited it */
-	if (pid == 0) {
-		int fd = take_descriptor(channel[1]);
-
-		if (fd < 0 || read_all(fd, in, 3) != 3 || memcmp(in, "abc", 3) != 0)
-			_exit(1);
-		write_all(fd, "answer", 6);
-		_exit(0);
-	}
-	pair_open(ends);
-	say_call("pass", pass_descriptor(channel[0], ends[0]));
-	close(ends[0]);
-	say_call("write", write(ends[1], "abc", 3));
-	say_call("read", (ssize_t)read_all(ends[1], in, 6));
-	say("%.6s", in);
-	waitpid(pid, &status, 0);
-	say("child %d", WEXITSTATUS(status));
-	say_call("read", read(ends[1], in, 10));
-	close(ends[1]);
-}
-
 /* Any of these ends the process, as in the sandbox of sshd. */
 static void enter_sandbox(void)
 {
-	static const unsigned int deadly[] = {SYS_sendto, SYS_sendmsg, SYS_recvfrom, SYS_recvmsg,
-					      SYS_connect, SYS_sched_yield, SYS_ppoll,
-					      SYS_epoll_wait, SYS_epoll_pwait, SYS_epoll_ctl};
+	static const unsigned int deadly[] = {
+		SYS_sendto,	 SYS_sendmsg, SYS_recvfrom,   SYS_recvmsg,     SYS_connect,
+		SYS_sched_yield, SYS_ppoll,   SYS_epoll_wait, SYS_epoll_pwait, SYS_epoll_ctl};
 	enum { COUNT = sizeof(deadly) / sizeof(deadly[0]) };
 	struct sock_filter filter[2 * COUNT + 2];
 	struct sock_fprog program = {.len = 2 * COUNT + 2, .filter = filter};
@@ -323,7 +240,102 @@ static void descriptors_run_out(void)
 	pair_close(ends);
 }
 
+static void try_to_map(size_t megabytes)
+{
+	const size_t length = megabytes << 20;
+	void *memory =
+		mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	say("%zu MiB: %s", megabytes, memory == MAP_FAILED ? strerrorname_np(errno) : "there");
+	if (memory != MAP_FAILED)
+		munmap(memory, length);
+}
+
+/* The limit is on what the program uses, not a library that it does not know of. */
+static void the_address_space_is_limited(void)
+{
+#ifdef __SANITIZE_ADDRESS__
+	const struct rlimit low = {RLIM_INFINITY, RLIM_INFINITY}; /* its own shadow would not fit */
+#else
+	const struct rlimit low = {.rlim_cur = 600U << 20, .rlim_max = 700U << 20};
+#endif
+	struct rlimit shown;
+	char in[10];
+	int ends[2], more[2];
+
+	pair_open(ends);
+	say_call("setrlimit", setrlimit(RLIMIT_AS, &low));
+	getrlimit(RLIMIT_AS, &shown);
+	say("limit %llu of %llu", (unsigned long long)shown.rlim_cur,
+	    (unsigned long long)shown.rlim_max);
+	try_to_map(400);
+	try_to_map(8000);
+	say_call("write", write(ends[0], "abc", 3));
+	say_call("read", read(ends[1], in, 10));
+	pair_open(more);
+	pair_close(more);
+	try_to_map(400);
+	pair_close(ends);
+}
+
+/* They are the child's and its program's, and the parent has its own as before. */
+static void a_vfork_child_sets_its_limits(void)
+{
+	struct rlimit files, memory, low, wide = {.rlim_cur = RLIM_INFINITY};
+	pid_t pid;
+	int ends[2], status;
+
+	pair_open(ends);
+	getrlimit(RLIMIT_NOFILE, &files);
+	getrlimit(RLIMIT_AS, &memory);
+	low = files;
+	low.rlim_cur = 100;
+	wide.rlim_max = memory.rlim_max;
+#ifndef __SANITIZE_ADDRESS__
+	wide.rlim_cur = 1U << 30;
+#endif
+	fflush(stdout);
+	pid = vfork();
+	if (pid == 0) {
+		if (setrlimit(RLIMIT_NOFILE, &low) < 0 || setrlimit(RLIMIT_AS, &wide) < 0 ||
+		    getrlimit(RLIMIT_NOFILE, &low) < 0 || low.rlim_cur != 100)
+			_exit(1);
+		execlp("sh", "sh", "-c", "ulimit -n; ulimit -v", NULL);
+		_exit(127);
+	}
+	waitpid(pid, &status, 0);
+	say("child %d", status);
+	getrlimit(RLIMIT_NOFILE, &low);
+	getrlimit(RLIMIT_AS, &wide);
+	say("files as before %d, memory as before %d", memcmp(&low, &files, sizeof(low)) == 0,
+	    memcmp(&wide, &memory, sizeof(wide)) == 0);
+	say_call("dup2", dup2(ends[0], 200));
+	try_to_map(2000);
+	pair_close(ends);
+}
+
+/* Only one that is taken locks the program in: what comes later moves. */
+static void a_refused_limit_changes_nothing(void)
+{
+	const struct rlimit refused = {.rlim_cur = 0, .rlim_max = RLIM_INFINITY};
+	struct rlimit before, after;
+	char in[10];
+	int ends[2];
+
+	getrlimit(RLIMIT_NOFILE, &before);
+	say_call("setrlimit", setrlimit(RLIMIT_NOFILE, &refused));
+	getrlimit(RLIMIT_NOFILE, &after);
+	say("as before %d", memcmp(&before, &after, sizeof(before)) == 0);
+	pair_open(ends);
+	say_call("write", write(ends[0], "abc", 3));
+	say_call("read", read(ends[1], in, 10));
+	pair_close(ends);
+}
+
 const struct behaviour same_descriptor[] = {
+	{"a_vfork_child_sets_its_limits", a_vfork_child_sets_its_limits},
+	{"a_refused_limit_changes_nothing", a_refused_limit_changes_nothing},
+	{"the_address_space_is_limited", the_address_space_is_limited},
 	{"a_duplicate_is_the_same_socket", a_duplicate_is_the_same_socket},
 	{"duplicates_share_nonblocking", duplicates_share_nonblocking},
 	{"dup2_over_a_moved_socket_closes_it", dup2_over_a_moved_socket_closes_it},
@@ -331,8 +343,6 @@ const struct behaviour same_descriptor[] = {
 	{"a_range_is_closed", a_range_is_closed},
 	{"after_closing_all_the_rest_still_works", after_closing_all_the_rest_still_works},
 	{"only_own_descriptors_are_seen", only_own_descriptors_are_seen},
-	{"a_moved_socket_passed_to_oneself", a_moved_socket_passed_to_oneself},
-	{"a_moved_socket_passed_to_another_process", a_moved_socket_passed_to_another_process},
 	{"descriptors_run_out", descriptors_run_out},
 	{"a_sandboxed_program_goes_on", a_sandboxed_program_goes_on},
 	{NULL, NULL},

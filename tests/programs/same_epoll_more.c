@@ -448,10 +448,10 @@ static void a_proxy_to_oneself_on_one_epoll(void)
 	pair_close(two);
 }
 
-#define TABLES 3   /* threads, with an epoll each */
-#define COURTS 8   /* connections that a thread plays at a time */
+#define TABLES 3 /* threads, with an epoll each */
+#define COURTS 8 /* connections that a thread plays at a time */
 #define MATCHES 40 /* how often it opens new ones */
-#define SHOTS 400  /* messages on each */
+#define SHOTS 400 /* messages on each */
 
 /* Both ends of some connections on one level-triggered epoll; returns the events with nothing to read. */
 static intptr_t play_a_match(int epoll)

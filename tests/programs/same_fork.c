@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -244,6 +245,67 @@ static void an_inherited_connection_may_be_left_alone(void)
 	pair_close(ends);
 }
 
+/* cat on ends[1], started without fork(2), as soon as the connection is there */
+static pid_t start_cat(const int ends[2], bool spawned)
+{
+	posix_spawn_file_actions_t actions;
+	char *const arguments[] = {"cat", NULL};
+	pid_t pid;
+
+	if (spawned) {
+		posix_spawn_file_actions_init(&actions);
+		posix_spawn_file_actions_adddup2(&actions, ends[1], 0);
+		posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
+		if (posix_spawnp(&pid, "cat", &actions, NULL, arguments, environ) != 0)
+			die("posix_spawnp");
+		posix_spawn_file_actions_destroy(&actions);
+		return pid;
+	}
+	pid = vfork();
+	if (pid == 0) {
+		dup2(ends[1], 0);
+		dup2(ends[1], 1);
+		execvp("cat", arguments);
+		_exit(127);
+	}
+	return pid;
+}
+
+/* The parent closes its copy at once, or keeps it, and goes on with other things. */
+static void started_before_the_move(bool spawned, bool kept)
+{
+	int ends[2], others[2], i, wrong = 0;
+	char in[4] = "";
+	pid_t pid;
+
+	pair_open(others);
+	connect_pair(ends);
+	fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+	pid = start_cat(ends, spawned);
+	if (!kept)
+		close(ends[1]);
+	pair_warm(others);
+	for (i = 0; i < 50; i++) {
+		write_all(ends[0], "abc", 3);
+		wrong += read_all(ends[0], in, 3) != 3 || memcmp(in, "abc", 3) != 0;
+		sleep_us(200);
+	}
+	say("%s, %s: wrong %d", spawned ? "posix_spawn" : "vfork", kept ? "kept" : "closed", wrong);
+	if (kept)
+		close(ends[1]);
+	say_call("shutdown", shutdown(ends[0], SHUT_WR));
+	say_call("end", read(ends[0], in, 3));
+	say("cat %d", join(pid));
+	close(ends[0]);
+	pair_close(others);
+}
+
+static void a_program_started_before_the_move_has_the_connection(void)
+{
+	for (int way = 0; way < 4; way++)
+		started_before_the_move(way & 1, way & 2);
+}
+
 static void close_on_exec_closes(void)
 {
 	int ends[2];
@@ -481,8 +543,8 @@ static void exec_of_nothing_leaves_all_as_it_was(void)
 	pair_open(ends);
 	say_call("execv", execv("/nowhere/nothing", arguments));
 	say_call("execvp", execvp("no-such-program-anywhere", arguments));
-	say("spawn: %s", strerrorname_np(posix_spawn(&pid, "/nowhere/nothing", NULL, NULL, arguments,
-						     environ)));
+	say("spawn: %s",
+	    strerrorname_np(posix_spawn(&pid, "/nowhere/nothing", NULL, NULL, arguments, environ)));
 	say_call("write", write(ends[0], "abc", 3));
 	say_call("read", read(ends[1], in, 10));
 	close(ends[0]);
@@ -504,6 +566,8 @@ const struct behaviour same_fork[] = {
 	{"children_share_the_reading", children_share_the_reading},
 	{"a_fork_before_the_move", a_fork_before_the_move},
 	{"a_spawned_cat_on_the_connection", a_spawned_cat_on_the_connection},
+	{"a_program_started_before_the_move_has_the_connection",
+	 a_program_started_before_the_move_has_the_connection},
 	{"a_forked_shell_on_the_connection", a_forked_shell_on_the_connection},
 	{"an_inherited_connection_may_be_left_alone", an_inherited_connection_may_be_left_alone},
 	{"close_on_exec_closes", close_on_exec_closes},

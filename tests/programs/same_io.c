@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* read, write, send, recv and their flags */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -150,6 +151,110 @@ static void waitall_dontwait_takes_what_is_there(void)
 	say_call("recv", recv(ends[1], in, 100, MSG_WAITALL | MSG_DONTWAIT));
 	say_call("recv", recv(ends[1], in, 100, MSG_WAITALL | MSG_DONTWAIT));
 	pair_close(ends);
+}
+
+/* Like pair_open(), but nothing has gone to and fro. */
+static void pair_without_warm_up(int ends[2])
+{
+	uint16_t port = 0;
+	int listener = listen_local(&port);
+
+	ends[0] = connect_local(port, 0);
+	ends[1] = accept(listener, NULL, NULL);
+	close(listener);
+}
+
+/* One whose owner would be told of data by signals. */
+static void pair_with_an_owner(int ends[2])
+{
+	pair_without_warm_up(ends);
+	fcntl(ends[1], F_SETOWN, getpid());
+}
+
+static void *reset_later(void *fd)
+{
+	const struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+	settle();
+	setsockopt(*(int *)fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(*(int *)fd);
+	return NULL;
+}
+
+static void wait_for_all_until_a_reset(void (*open_ends)(int *), int is_late)
+{
+	pthread_t thread;
+	char in[100];
+	int ends[2];
+
+	open_ends(ends);
+	say_call("write", write(ends[0], buffer, 50));
+	pthread_create(&thread, NULL, reset_later, &ends[0]);
+	if (is_late)
+		pthread_join(thread, NULL);
+	say_call("recv all", recv(ends[1], in, 100, MSG_WAITALL));
+	say_call("recv", recv(ends[1], in, 100, 0));
+	say_call("recv", recv(ends[1], in, 100, 0));
+	if (!is_late)
+		pthread_join(thread, NULL);
+	close(ends[1]);
+}
+
+static void waitall_leaves_a_reset_to_the_next(void)
+{
+	wait_for_all_until_a_reset(pair_open, 0);
+	wait_for_all_until_a_reset(pair_open, 1);
+	wait_for_all_until_a_reset(pair_without_warm_up, 0);
+	wait_for_all_until_a_reset(pair_without_warm_up, 1);
+}
+
+static void a_short_send_leaves_a_reset_to_the_next(void)
+{
+	static char much[16000000];
+	pthread_t thread;
+	int ends[2];
+
+	pair_open(ends);
+	pthread_create(&thread, NULL, reset_later, &ends[1]);
+	say("sent %d", send(ends[0], much, sizeof(much), MSG_NOSIGNAL) > 0);
+	pthread_join(thread, NULL);
+	say_call("send", send(ends[0], much, 1, MSG_NOSIGNAL));
+	say_call("send", send(ends[0], much, 1, MSG_NOSIGNAL));
+	close(ends[0]);
+}
+
+static void *write_slowly(void *fd)
+{
+	for (int i = 0; i < 20; i++) {
+		write_all(*(int *)fd, "x", 1);
+		sleep_us(60000);
+	}
+	return NULL;
+}
+
+static void wait_for_all_with_a_limit(void (*open_ends)(int *))
+{
+	struct timeval limit = {0, 400000};
+	pthread_t thread;
+	char in[20];
+	int ends[2];
+	ssize_t n;
+
+	open_ends(ends);
+	setsockopt(ends[1], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	pthread_create(&thread, NULL, write_slowly, &ends[0]);
+	n = recv(ends[1], in, 20, MSG_WAITALL);
+	say("some %d, all %d", n > 0, n == 20);
+	pthread_join(thread, NULL);
+	say("the rest %d", recv(ends[1], in, 20, 0) == 20 - n);
+	pair_close(ends);
+}
+
+static void waitall_has_one_time_out(void)
+{
+	wait_for_all_with_a_limit(pair_open);
+	wait_for_all_with_a_limit(pair_without_warm_up);
+	wait_for_all_with_a_limit(pair_with_an_owner);
 }
 
 static void empty_and_nonblocking_is_eagain(void)
@@ -429,6 +534,9 @@ const struct behaviour same_io[] = {
 	{"waitall_waits_for_all", waitall_waits_for_all},
 	{"waitall_peek_waits_too", waitall_peek_waits_too},
 	{"waitall_dontwait_takes_what_is_there", waitall_dontwait_takes_what_is_there},
+	{"waitall_leaves_a_reset_to_the_next", waitall_leaves_a_reset_to_the_next},
+	{"waitall_has_one_time_out", waitall_has_one_time_out},
+	{"a_short_send_leaves_a_reset_to_the_next", a_short_send_leaves_a_reset_to_the_next},
 	{"empty_and_nonblocking_is_eagain", empty_and_nonblocking_is_eagain},
 	{"full_and_nonblocking_is_eagain", full_and_nonblocking_is_eagain},
 	{"trunc_throws_bytes_away", trunc_throws_bytes_away},

@@ -355,6 +355,41 @@ static void both_directions_at_full_speed(void)
 	pair_close(ends);
 }
 
+/* Answers every message, and counts those that did not come with one read. */
+static void *answer_messages(void *argument)
+{
+	int fd = *(int *)argument, cut = 0;
+	char in[64];
+	ssize_t n;
+
+	while (!cut && (n = read(fd, in, sizeof(in))) > 0) {
+		cut = n != 8;
+		write_all(fd, in, (size_t)n);
+	}
+	say("cut %d", cut);
+	return NULL;
+}
+
+static void small_messages_come_whole_all_the_time(void)
+{
+	pthread_t thread;
+	int ends[2], i, cut = 0;
+	char in[64];
+
+	connect_pair(ends);
+	if (pthread_create(&thread, NULL, answer_messages, &ends[1]) != 0)
+		die("pthread_create");
+	for (i = 0; i < 50 && !cut; i++) {
+		write_all(ends[0], "message.", 8);
+		cut = read(ends[0], in, sizeof(in)) != 8;
+		sleep_us(300);
+	}
+	say("%d answers, cut %d", i, cut);
+	shutdown(ends[0], SHUT_WR);
+	pthread_join(thread, NULL);
+	pair_close(ends);
+}
+
 const struct behaviour same_threads[] = {
 	{"many_threads_write_to_one_connection", many_threads_write_to_one_connection},
 	{"many_threads_read_from_one_connection", many_threads_read_from_one_connection},
@@ -365,5 +400,6 @@ const struct behaviour same_threads[] = {
 	{"connect_without_waiting", connect_without_waiting},
 	{"version_six_and_mapped_addresses", version_six_and_mapped_addresses},
 	{"both_directions_at_full_speed", both_directions_at_full_speed},
+	{"small_messages_come_whole_all_the_time", small_messages_come_whole_all_the_time},
 	{NULL, NULL},
 };

@@ -60,12 +60,24 @@ static void an_empty_file_changes_nothing(void **state)
 	(void)state;
 	config_init(&built_in);
 	assert_int_equal(read_text(&config, ""), 0);
+	assert_int_equal(config.smcr_rules.lists[RULE_PROGRAM][RULE_DENY].count, 2);
+	assert_true(rules_deny_program(&config.smcr_rules, "sshd"));
+	assert_true(rules_deny_program(&config.smcr_rules, "vsftpd"));
+	rules_free(&config.smcr_rules);
+	rules_free(&built_in.smcr_rules);
+	memset(config.smcr_rules.lists, 0, sizeof(config.smcr_rules.lists));
+	memset(built_in.smcr_rules.lists, 0, sizeof(built_in.smcr_rules.lists));
 	assert_memory_equal(&config, &built_in, sizeof(config));
 	config_describe(&config, text, sizeof(text));
 	assert_string_equal(text, "");
 	assert_int_equal(config.policy.move_after, 16384);
 	assert_int_equal(config.policy.ring_bytes, 4 << 20);
 	assert_int_equal(config.policy.wait_yields, 100);
+	assert_int_equal(config.policy.element_bytes, 512 << 10);
+	assert_int_equal(config.max_connections, 255);
+	assert_int_equal(config.rnic_count, 0);
+	assert_int_equal(config.eid_count, 1);
+	assert_memory_equal(config.eids[0], "SMCU                            ", CONFIG_EID_SIZE);
 }
 
 static void every_key_is_read(void **state)
@@ -84,6 +96,12 @@ static void every_key_is_read(void **state)
 				   "deny_port = 23\n"
 				   "allow_address = 127.0.0.0/8 ::1\ndeny_address=10.1.2.3\n"
 				   "allow_program = a, b\ndeny_program = sshd\n"
+				   "[rnic]\ninterface = eth0=net1, eth1\n"
+				   "interface = enp1s0.5=NET2\n"
+				   "faults = loss 10 reorder 1000000\n"
+				   "[smcr]\neid = FIRST.HOSTS-1 2ND\neid = THIRD\n"
+				   "element_bytes = 64K\nmax_connections = 16\n"
+				   "deny_program = ftpd\n"
 				   "[daemon]\nidle_exit = 5\n"),
 			 0);
 	assert_int_equal(config.policy.move_after, 65536);
@@ -99,6 +117,24 @@ static void every_key_is_read(void **state)
 	assert_int_equal(config.rules.lists[RULE_ADDRESS][RULE_DENY].count, 1);
 	assert_int_equal(config.rules.lists[RULE_PROGRAM][RULE_ALLOW].count, 2);
 	assert_int_equal(config.rules.lists[RULE_PROGRAM][RULE_DENY].count, 1);
+	assert_int_equal(config.rnic_count, 3);
+	assert_string_equal(config.rnics[0].name, "eth0");
+	assert_string_equal(config.rnics[0].pnetid, "NET1");
+	assert_string_equal(config.rnics[1].name, "eth1");
+	assert_string_equal(config.rnics[1].pnetid, "");
+	assert_string_equal(config.rnics[2].name, "enp1s0.5");
+	assert_string_equal(config.rnics[2].pnetid, "NET2");
+	assert_int_equal(config.faults.loss, 10);
+	assert_int_equal(config.faults.duplicate, 0);
+	assert_int_equal(config.faults.reorder, 1000000);
+	assert_int_equal(config.eid_count, 3);
+	assert_memory_equal(config.eids[0], "FIRST.HOSTS-1                   ", CONFIG_EID_SIZE);
+	assert_memory_equal(config.eids[1], "2ND                             ", CONFIG_EID_SIZE);
+	assert_memory_equal(config.eids[2], "THIRD                           ", CONFIG_EID_SIZE);
+	assert_int_equal(config.policy.element_bytes, 65536);
+	assert_int_equal(config.max_connections, 16);
+	assert_true(rules_deny_program(&config.smcr_rules, "ftpd"));
+	assert_false(rules_deny_program(&config.smcr_rules, "sshd"));
 	config_free(&config);
 }
 
@@ -136,6 +172,77 @@ static void mistakes_are_named_with_their_line(void **state)
 	refuses(long_line, 2, "too long");
 }
 
+static void wrong_names_of_adapters_and_hosts_are_named(void **state)
+{
+	(void)state;
+	refuses("[rnic]\ninterface =\n", 2, "an interface is missing");
+	refuses("[rnic]\ninterface = ,\n", 2, "an interface is missing");
+	refuses("[rnic]\ninterface = eth0, a/b\n", 2, "'a/b' is no name of an interface");
+	refuses("[rnic]\ninterface = a:b\n", 2, "'a:b' is no name");
+	refuses("[rnic]\ninterface = ..\n", 2, "'..' is no name");
+	refuses("[rnic]\ninterface = =NET1\n", 2, "'' is no name");
+	refuses("[rnic]\ninterface = abcdefghijklmnop\n", 2, "'abcdefghijklmnop' is no name");
+	refuses("[rnic]\ninterface = eth0=\n", 2, "'', the PNETID of eth0");
+	refuses("[rnic]\ninterface = eth0=NET.1\n", 2, "'NET.1', the PNETID of eth0");
+	refuses("[rnic]\ninterface = eth0=ABCDEFGHIJKLMNOPQ\n", 2, "is not 1 to 16 letters");
+	refuses("[rnic]\ninterface = a b\ninterface = b=NET1\n", 3, "'b' is named twice");
+	refuses("[rnic]\ninterface = a b c d e\n", 2, "'e' is one more than the 4");
+	refuses("[rnic]\nfaults = lost 1\n", 2, "'lost' is neither loss, duplicate nor reorder");
+	refuses("[rnic]\nfaults = loss 1 reorder\n", 2, "reorder needs a rate");
+	refuses("[rnic]\nfaults = loss 1000001\n", 2, "loss needs a rate");
+	refuses("[rnic]\nfaults = loss -1\n", 2, "loss needs a rate");
+	refuses("[smcr]\neid =\n", 2, "an EID is missing");
+	refuses("[smcr]\neid = ONE two\n", 2, "'two' is no EID");
+	refuses("[smcr]\neid = .ONE\n", 2, "'.ONE' is no EID");
+	refuses("[smcr]\neid = -ONE\n", 2, "'-ONE' is no EID");
+	refuses("[smcr]\neid = ONE_TWO\n", 2, "'ONE_TWO' is no EID");
+	refuses("[smcr]\neid = ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456\n", 2, "is no EID: 1 to 32 of");
+	refuses("[smcr]\neid = ONE, ONE\n", 2, "'ONE' is named twice");
+	refuses("[smcr]\neid = A B C D E F G H I\n", 2, "'I' is one more than the 8");
+	refuses("[smcr]\nelement_bytes = 8K\n", 2, "is not between");
+	refuses("[smcr]\nelement_bytes = 48K\n", 2, "is not a power of two");
+	refuses("[smcr]\nmax_connections = 15\n", 2, "is not between 16 and 255");
+	refuses("[smcr]\nmax_connections = 256\n", 2, "is not between 16 and 255");
+}
+
+static void a_wrong_list_leaves_the_one_before(void **state)
+{
+	struct config config;
+
+	(void)state;
+	assert_int_equal(read_text(&config, "[rnic]\ninterface = eth0=NET1\n"), 0);
+	assert_int_not_equal(config_assign(&config, "rnic.interface=eth1,eth1", error), 0);
+	assert_string_equal(error, "rnic.interface: 'eth1' is named twice");
+	assert_int_not_equal(config_assign(&config, "smcr.eid=ONE,two", error), 0);
+	assert_memory_equal(config.eids[0], "SMCU ", 5);
+	assert_int_equal(config.rnic_count, 1);
+	assert_string_equal(config.rnics[0].name, "eth0");
+	assert_int_equal(config_assign(&config, "rnic.interface=eth1=B", error), 0);
+	assert_int_equal(config_assign(&config, "rnic.interface=eth2", error), 0);
+	assert_int_equal(config.rnic_count, 2);
+	assert_string_equal(config.rnics[0].name, "eth1");
+	assert_string_equal(config.rnics[1].pnetid, "");
+	config_free(&config);
+}
+
+static void an_element_is_no_larger_than_the_ring(void **state)
+{
+	struct config config;
+
+	(void)state;
+	assert_int_equal(read_text(&config, "[ring]\nbytes = 256K\n"), 0);
+	assert_int_equal(config_complete(&config, error), 0);
+	assert_int_equal(config.policy.element_bytes, 256 << 10);
+	config_free(&config);
+	assert_int_equal(read_text(&config, "[smcr]\nelement_bytes = 1M\n[ring]\nbytes = 1M\n"), 0);
+	assert_int_equal(config_complete(&config, error), 0);
+	assert_int_equal(config.policy.element_bytes, 1 << 20);
+	assert_int_equal(config_assign(&config, "ring.bytes=512K", error), 0);
+	assert_int_not_equal(config_complete(&config, error), 0);
+	assert_string_equal(error, "smcr.element_bytes: 1048576 is more than ring.bytes, 524288");
+	config_free(&config);
+}
+
 static void a_missing_file_is_named(void **state)
 {
 	struct config config;
@@ -144,6 +251,7 @@ static void a_missing_file_is_named(void **state)
 	config_init(&config);
 	assert_int_not_equal(config_read_file(&config, "/nonexistent/x.conf", error), 0);
 	assert_string_equal(error, "/nonexistent/x.conf: No such file or directory");
+	config_free(&config);
 }
 
 static void later_sources_win(void **state)
@@ -171,6 +279,11 @@ static void later_sources_win(void **state)
 	assert_string_equal(text, "move.after=2 (environment) ring.bytes=1048576 (file) "
 				  "wait.yields=3 (command line) "
 				  "rules.deny_port=2 entries (command line)");
+	assert_int_equal(config_assign(&config, "rnic.interface=eth0=NET1,eth1", error), 0);
+	assert_int_equal(config_assign(&config, "smcr.eid=ONE TWO", error), 0);
+	config_describe(&config, text, sizeof(text));
+	assert_non_null(strstr(text, " rnic.interface=eth0=NET1,eth1 (command line) "
+				     "smcr.eid=ONE,TWO (command line)"));
 	config_describe(&config, text, 20);
 	assert_int_equal(strlen(text), 19);
 	setenv("SMCU_WAIT_YIELDS", "x", 1);
@@ -199,6 +312,7 @@ static void assignments_that_are_none(void **state)
 	config_init(&config);
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_int_not_equal(config_assign(&config, bad[i], error), 0);
+	config_free(&config);
 }
 
 int main(void)
@@ -207,6 +321,9 @@ int main(void)
 		cmocka_unit_test(an_empty_file_changes_nothing),
 		cmocka_unit_test(every_key_is_read),
 		cmocka_unit_test(mistakes_are_named_with_their_line),
+		cmocka_unit_test(wrong_names_of_adapters_and_hosts_are_named),
+		cmocka_unit_test(a_wrong_list_leaves_the_one_before),
+		cmocka_unit_test(an_element_is_no_larger_than_the_ring),
 		cmocka_unit_test(a_missing_file_is_named),
 		cmocka_unit_test(later_sources_win),
 		cmocka_unit_test(assignments_that_are_none),

@@ -74,6 +74,9 @@ static void a_task_with_work_left_keeps_the_loop_awake(void **state)
 	loop_task_add(&loop, count_down, &left);
 	assert_int_equal(loop_run(&loop), 0);
 	assert_int_equal(left, 0);
+	left = 3; /* it can go on after it was stopped */
+	assert_int_equal(loop_run(&loop), 0);
+	assert_int_equal(left, 0);
 }
 
 static struct loop_watch watches[2];

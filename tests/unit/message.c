@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "control/reason.h"
+#include "ring/segment.h"
 #include "unit.h"
 
 /* A well-formed message of @type, content included, and the fewest descriptors it brings. */
@@ -20,6 +21,11 @@ static unsigned int make(union message *message, unsigned int type)
 		message->hello.role = ROLE_COMMAND;
 	if (type == MESSAGE_QUERY)
 		message->query.what = QUERY_TOTALS;
+	if (type == MESSAGE_RENDEZVOUS) {
+		message->rendezvous.role = RENDEZVOUS_SERVER;
+		message->rendezvous.ring_bytes = RING_BYTES_DEFAULT;
+		message->rendezvous.element_bytes = ELEMENT_BYTES_DEFAULT;
+	}
 	message_fd_range(type, &least, &most);
 	return least;
 }
@@ -111,12 +117,48 @@ static void content_out_of_range_is_refused(void **state)
 	make(&message, MESSAGE_QUERY);
 	message.query.what = 0;
 	assert_int_equal(message_check(&message, message_size(MESSAGE_QUERY), 0), -EPROTO);
+	message.query.what = QUERY_END;
+	assert_int_equal(message_check(&message, message_size(MESSAGE_QUERY), 0), -EPROTO);
+	for (unsigned int what = QUERY_CONNECTIONS; what < QUERY_END; what++) {
+		message.query.what = what;
+		assert_int_equal(message_check(&message, message_size(MESSAGE_QUERY), 0), 0);
+	}
+	make(&message, MESSAGE_RENDEZVOUS);
+	message.rendezvous.role = RENDEZVOUS_SERVER + 1;
+	assert_int_equal(message_check(&message, message_size(MESSAGE_RENDEZVOUS), 5), -EPROTO);
+	make(&message, MESSAGE_RENDEZVOUS);
+	message.rendezvous.ring_bytes += 1;
+	assert_int_equal(message_check(&message, message_size(MESSAGE_RENDEZVOUS), 5), -EPROTO);
+	make(&message, MESSAGE_RENDEZVOUS);
+	message.rendezvous.element_bytes += 1;
+	assert_int_equal(message_check(&message, message_size(MESSAGE_RENDEZVOUS), 5), -EPROTO);
 	make(&message, MESSAGE_FAREWELL);
 	memset(message.farewell.text, 'x', sizeof(message.farewell.text));
 	assert_int_equal(message_check(&message, message_size(MESSAGE_FAREWELL), 0), -EPROTO);
 	make(&message, MESSAGE_WELCOME);
 	memset(message.welcome.release, 'x', sizeof(message.welcome.release));
 	assert_int_equal(message_check(&message, message_size(MESSAGE_WELCOME), 0), -EPROTO);
+}
+
+static void a_rendezvous_of_odd_sizes_is_refused(void **state)
+{
+	static const uint32_t elements[] = {0, ELEMENT_BYTES_MIN / 2, ELEMENT_BYTES_MIN + 4096,
+					    2 * RING_BYTES_DEFAULT};
+	const size_t size = message_size(MESSAGE_RENDEZVOUS);
+	union message message;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(elements) / sizeof(*elements); i++) {
+		make(&message, MESSAGE_RENDEZVOUS);
+		message.rendezvous.element_bytes = elements[i];
+		assert_int_equal(message_check(&message, size, 5), -EPROTO);
+	}
+	make(&message, MESSAGE_RENDEZVOUS);
+	message.rendezvous.ring_bytes = RING_BYTES_DEFAULT + 4096;
+	assert_int_equal(message_check(&message, size, 5), -EPROTO);
+	make(&message, MESSAGE_RENDEZVOUS);
+	message.rendezvous.role = 0;
+	assert_int_equal(message_check(&message, size, 5), -EPROTO);
 }
 
 static void every_reason_has_a_name_and_a_text(void **state)
@@ -140,6 +182,7 @@ int main(void)
 		cmocka_unit_test(unknown_types_and_versions_are_refused),
 		cmocka_unit_test(a_wrong_number_of_descriptors_is_refused),
 		cmocka_unit_test(content_out_of_range_is_refused),
+		cmocka_unit_test(a_rendezvous_of_odd_sizes_is_refused),
 		cmocka_unit_test(every_reason_has_a_name_and_a_text),
 	};
 

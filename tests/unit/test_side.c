@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -250,28 +251,82 @@ static void a_child_has_a_segment_of_its_own(void **state)
 	assert_int_equal(side_header()->totals.connections, gone + 1);
 }
 
-/* A program that was started with a connection finds its record, and goes on with that segment. */
+/* Another process's segment, with a record at @index. */
+static int foreign_segment(uint32_t index, uint64_t cookie, uint64_t pid_namespace)
+{
+	int fd = memfd_create("foreign", MFD_CLOEXEC);
+	struct side_header *header;
+	struct side_record *record;
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)SIDE_BYTES), 0);
+	header = mmap(NULL, SIDE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(header != MAP_FAILED);
+	header->magic = SIDE_MAGIC;
+	header->record_size = sizeof(struct side_record);
+	header->used = index + 1;
+	header->pid_namespace = pid_namespace;
+	record = (struct side_record *)((char *)header + SIDE_HEADER_SIZE) + index;
+	record->state = SIDE_SHM;
+	record->cookie = cookie;
+	munmap(header, SIDE_BYTES);
+	return fd;
+}
+
+/* A program that is passed a connection finds its record, and knows a segment when it comes again. */
 static void a_record_is_taken_up_by_its_number(void **state)
 {
-	struct side_record *record = side_new(), *found;
-	const uint32_t index = side_index(record);
-	const int fd = dup(side_of(record));
+	const int fd = foreign_segment(3, 4711, side_header()->pid_namespace), again = dup(fd);
+	struct side_record *found = side_take_up(fd, 3);
 
 	(void)state;
-	record->cookie = 4711;
-	side_after_fork(); /* as if this were another program */
-	found = side_take_up(fd, index);
 	assert_non_null(found);
-	assert_ptr_not_equal(found, record);
 	assert_int_equal(found->cookie, 4711);
-	assert_int_equal(side_descriptor(), fd);
-	assert_ptr_equal(side_take_up(fd, index), found);
-	assert_int_equal(side_index(found), index);
+	assert_int_equal(side_index(found), 3);
 	assert_int_equal(side_of(found), fd);
-	assert_true(side_new() != found);
-	assert_null(side_take_up(STDIN_FILENO, 0));
+	assert_true(side_descriptor() != fd);
+	assert_ptr_equal(side_take_up(again, 3), found);
+	assert_int_equal(fcntl(again, F_GETFD), -1);
+	assert_null(side_take_up(open("/dev/null", O_RDONLY), 0));
 	side_free(found);
-	assert_int_equal(record->state, SIDE_FREE);
+	assert_int_equal(found->state, SIDE_FREE);
+}
+
+/* Its locks would hold thread ids that mean others here. */
+static void a_segment_of_another_pid_namespace_is_refused(void **state)
+{
+	(void)state;
+	assert_null(side_take_up(foreign_segment(0, 1, side_header()->pid_namespace + 1), 0));
+}
+
+/* Segments that no connection lies in any more make place for others. */
+static void segments_come_and_go(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < 200; i++) {
+		struct side_record *found =
+			side_take_up(foreign_segment(0, i, side_header()->pid_namespace), 0);
+
+		assert_non_null(found);
+		assert_int_equal(found->cookie, i);
+		side_free(found);
+		side_drop(found);
+	}
+}
+
+/* One that was started with connections goes on with the segment that they came from. */
+static void a_segment_is_adopted(void **state)
+{
+	const int fd = foreign_segment(0, 4712, side_header()->pid_namespace);
+	struct side_record *found;
+
+	(void)state;
+	side_after_fork(); /* as if this were another program: it has none of its own yet */
+	found = side_take_up(fd, 0);
+	assert_non_null(found);
+	side_adopt(found);
+	assert_int_equal(side_descriptor(), fd);
+	assert_true(side_new() != found);
 }
 
 int main(void)
@@ -284,6 +339,9 @@ int main(void)
 		cmocka_unit_test(threads_get_different_records),
 		cmocka_unit_test(a_child_has_a_segment_of_its_own),
 		cmocka_unit_test(a_record_is_taken_up_by_its_number),
+		cmocka_unit_test(a_segment_of_another_pid_namespace_is_refused),
+		cmocka_unit_test(segments_come_and_go),
+		cmocka_unit_test(a_segment_is_adopted),
 	};
 
 	return cmocka_run_group_tests(tests, start, NULL);

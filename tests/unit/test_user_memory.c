@@ -112,7 +112,8 @@ static void the_program_catches_its_own_faults(void **state)
 
 static void the_program_sees_what_it_set(void **state)
 {
-	const struct sigaction action = {.sa_handler = leap, .sa_flags = (int)(SA_RESTART | SA_RESETHAND)};
+	const struct sigaction action = {.sa_handler = leap,
+					 .sa_flags = (int)(SA_RESTART | SA_RESETHAND)};
 	struct sigaction before, now;
 
 	(void)state;

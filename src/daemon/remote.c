@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/remote_state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <linux/sockios.h>
+
+#include "daemon/apps.h"
+#include "daemon/remote_kept.h"
+#include "daemon/rnic.h"
+#include "daemon/stats.h"
+#include "ring/segment.h"
+
+#define AWAKE_YIELDS 100U /* turns without anything new before it sleeps */
+#define VAIN_LOOKS 256U /* at one remote before it is left alone, however busy others are */
+
+void remote_activate(struct remote *remote)
+{
+	remote->apps->remotes.touched = true;
+	remote->vain_looks = 0;
+	if (!list_empty(&remote->of_active))
+		return;
+	list_append(&remote->apps->remotes.active, &remote->of_active);
+	loop_again(remote->apps->loop);
+}
+
+void remote_add(struct remote *remote)
+{
+	struct remotes *remotes = &remote->apps->remotes;
+
+	list_append(&remotes->all, &remote->of_all);
+	remotes->count++;
+	remote_activate(remote);
+}
+
+/* (both halves shut down look like a close: then the mark, or the bells, tell) */
+static void on_stand_in(void *context, uint32_t events)
+{
+	struct remote *remote = context;
+
+	if (events & EPOLLRDHUP)
+		remote->app_shut = true;
+	if (events & EPOLLHUP && !remote->peer_shut)
+		remote->app_gone = true;
+	if (remote->app_shut && remote_app_marks(remote) & MARK_CLOSED)
+		remote->app_gone = true;
+	remote_activate(remote);
+}
+
+int remote_watch(struct remote *remote)
+{
+	int error = remote_bell_open(remote, &remote->data);
+
+	if (!error)
+		error = remote_bell_open(remote, &remote->space);
+	if (error)
+		return error;
+	remote->stand_in = (struct loop_watch){remote->stand_in_fd, on_stand_in, remote};
+	return loop_watch_add(remote->apps->loop, &remote->stand_in,
+			      EPOLLIN | EPOLLRDHUP | EPOLLET);
+}
+
+/* Nobody waits for the close: the application is gone, and TCP was shut down. */
+static void dispose_late(struct remote *remote, int fd, bool internet)
+{
+	enum dispose_class class = disposer_class(fd, internet);
+
+	disposer_add_later(remote->apps->disposer, class, fd,
+			   class == DISPOSE_FOREIGN ? &remote->user->foreign : NULL);
+}
+
+static void dispose(struct remote *remote, int fd, bool internet)
+{
+	if (remote->app_gone && !remote->relay.begun)
+		dispose_late(remote, fd, internet);
+	else
+		apps_dispose(remote->apps, remote->user, fd);
+}
+
+static void close_stand_in(struct remote *remote)
+{
+	struct apps *apps = remote->apps;
+
+	if (remote->stand_in_fd < 0)
+		return;
+	loop_watch_remove(apps->loop, &remote->stand_in);
+	dispose(remote, remote->stand_in_fd, false);
+	apps->fds_held--;
+	remote->stand_in_fd = -1;
+}
+
+static void leave_segment(struct remote *remote)
+{
+	const struct remote_bell_end bells[2] = {{remote->data.fd, remote->data.rings},
+						 {remote->space.fd, remote->space.rings}};
+
+	if (remote_kept_leave(remote->map, bells))
+		return;
+	dispose(remote, remote->data.fd, false);
+	dispose(remote, remote->space.fd, false);
+}
+
+void remote_remove(struct remote *remote)
+{
+	struct apps *apps = remote->apps;
+
+	list_remove(&remote->of_active);
+	list_remove(&remote->of_all);
+	apps->remotes.count--;
+	remote_relay_stop(remote);
+	close_stand_in(remote);
+	remote_tcp_close(remote);
+	loop_watch_remove(apps->loop, &remote->data.watch);
+	loop_watch_remove(apps->loop, &remote->space.watch);
+	dispose(remote, remote->tcp.fd, true);
+	leave_segment(remote);
+	remote_map_put(remote->map);
+	apps->fds_held -= REMOTE_DESCRIPTORS - 1;
+	remote->user->connections--;
+	users_let_go(&apps->users, remote->user);
+	free(remote);
+}
+
+void remote_mark(struct remote *remote, uint32_t marks)
+{
+	atomic_fetch_or(&remote->receive.shared->writer.marks, marks);
+	remote_wake_reader(remote);
+}
+
+uint32_t remote_app_marks(const struct remote *remote)
+{
+	return atomic_load_explicit(&remote->send.shared->writer.marks, memory_order_acquire);
+}
+
+void remote_reset_application(struct remote *remote)
+{
+	remote->reset = true;
+	close_stand_in(remote);
+	/* Who sleeps on a bell looks; its end says the same. */
+	remote_wake_reader(remote);
+	remote_wake_writer(remote, SIZE_MAX);
+}
+
+/* The peer's stream has ended. */
+static void ended(struct remote *remote, uint32_t flags)
+{
+	if (flags & CDC_ABNORMAL_CLOSE || remote->reset)
+		return; /* PROTO_RESET follows, or went before */
+	if (flags & CDC_CLOSED)
+		remote->peer_closed = true;
+	remote_mark(remote, flags & CDC_CLOSED ? MARK_SHUT | MARK_CLOSED : MARK_SHUT);
+	if (!remote->peer_shut)
+		(void)shutdown(remote->stand_in_fd, SHUT_WR);
+	remote->peer_shut = true;
+}
+
+static void gone(struct remote *remote)
+{
+	remote->connection = NULL;
+	if (remote->phase == REMOTE_RELAY)
+		return;
+	remote->phase = REMOTE_ENDED;
+}
+
+/* Where the rendezvous led to, and how it ended. */
+static void phase_act(struct remote *remote, const struct proto_action *action)
+{
+	if (action->mute)
+		tcp_option_remember_mute(&remote->apps->tcp_option, remote->peer.bytes);
+	switch (action->type) {
+	case PROTO_CONNECTED:
+		remote->phase = REMOTE_SMC;
+		remote_mark(remote, MARK_ATTACHED);
+		stats_smcr(remote->apps);
+		break;
+	case PROTO_FELL_BACK:
+		remote->phase = REMOTE_RELAY;
+		remote_relay_begin(remote, action->late);
+		stats_fell_back(remote->apps, action->number);
+		break;
+	case PROTO_ENDED:
+		ended(remote, action->number);
+		break;
+	case PROTO_FAILED:
+		stats_failed(remote->apps);
+		remote_reset_application(remote);
+		break;
+	case PROTO_RESET:
+		remote_reset_application(remote);
+		break;
+	case PROTO_GONE:
+		gone(remote);
+		break;
+	default:
+		break;
+	}
+}
+
+void remote_act(struct remote *remote, const struct proto_action *action)
+{
+	switch (action->type) {
+	case PROTO_TCP_SEND:
+		remote_tcp_queue(remote, action->bytes, action->length);
+		break;
+	case PROTO_TCP_SHUT_DOWN_WRITE:
+	case PROTO_TCP_SHUT_DOWN:
+	case PROTO_TCP_RESET:
+		remote_tcp_end(remote, action->type);
+		break;
+	case PROTO_URGENT:
+		remote_urgent(remote, action->position);
+		break;
+	case PROTO_READABLE:
+		ring_arrived(&remote->receive, action->position);
+		remote_wake_reader(remote);
+		break;
+	case PROTO_RELEASED:
+		remote_release(remote, action->position);
+		break;
+	default:
+		phase_act(remote, action);
+	}
+	remote_activate(remote);
+}
+
+/* SO_LINGER of 0 resets; of more it holds up the application's close(), and no data is lost (as with TCP). */
+static void close_connection(struct remote *remote)
+{
+	struct linger linger = {0};
+	socklen_t size = sizeof(linger);
+
+	(void)getsockopt(remote->tcp.fd, SOL_SOCKET, SO_LINGER, &linger, &size);
+	if (linger.l_onoff && linger.l_linger == 0)
+		connection_abort(remote->connection);
+	else
+		connection_close(remote->connection, CONNECTION_NO_LINGER);
+}
+
+/* What the application did, to the protocol; after remote_look(), which has told what it wrote before. */
+static void tell_protocol(struct remote *remote)
+{
+	if (remote->told_close)
+		return;
+	if (remote->broken) {
+		remote->told_close = true;
+		remote_reset_application(remote);
+		connection_abort(remote->connection);
+	} else if (remote->reset) {
+		remote->told_close = true;
+		connection_close(remote->connection, CONNECTION_NO_LINGER);
+	} else if (remote->app_gone) {
+		remote->told_close = true;
+		close_connection(remote);
+	} else if (remote->app_shut && !remote->told_shut) {
+		remote->told_shut = true;
+		connection_shut_down(remote->connection);
+	}
+}
+
+/* Data sent to a peer that has closed: TCP answers it by RST. */
+static void refuse_data(struct remote *remote)
+{
+	int unread = 0;
+
+	if (remote->peer_closed && remote->stand_in_fd >= 0 &&
+	    ioctl(remote->stand_in_fd, SIOCINQ, &unread) == 0 && unread > 1)
+		remote_reset_application(remote);
+}
+
+/* One look; true if another is worth while. */
+static bool work(struct remote *remote)
+{
+	bool news = false;
+
+	remote_tcp_work(remote);
+	refuse_data(remote);
+	if (remote->connection && !remote->told_close) {
+		news = remote_look(remote);
+		if (remote->connection)
+			tell_protocol(remote);
+	}
+	if (remote->phase == REMOTE_RELAY) {
+		if (remote_relay_work(remote))
+			news = true;
+		if (remote->broken) {
+			remote_tcp_end(remote, PROTO_TCP_RESET);
+			remote_reset_application(remote);
+			remote->phase = REMOTE_ENDED;
+		}
+	}
+	remote_tcp_work(remote);
+	return news;
+}
+
+/* Is the caller at one of its descriptors? */
+static bool is_called(const struct remote *remote)
+{
+	return remote->tcp.busy || remote->data.draining || remote->space.draining;
+}
+
+static bool is_over(const struct remote *remote)
+{
+	return remote->phase == REMOTE_ENDED && !remote->connection && !is_called(remote) &&
+	       remote_tcp_idle(remote);
+}
+
+/* Nobody rings for it: it is looked at as long as something happens to it. */
+static bool is_left_alone(const struct remote *remote)
+{
+	return remote->phase == REMOTE_ENDED || remote->told_close;
+}
+
+/* Stay active for another look: true; or have the bells rung from now on. */
+static bool look_again(struct remote *remote, bool news)
+{
+	if (news) {
+		remote->vain_looks = 0;
+	} else if (++remote->vain_looks == VAIN_LOOKS) {
+		remote->vain_looks = 0;
+		remote_arm(remote);
+		if (!remote_has_news(remote))
+			return false;
+	}
+	remote_disarm(remote);
+	return true;
+}
+
+/* One look; it stays active unless it is over, or done with.  True: there was something new. */
+static bool turn(struct remote *remote)
+{
+	bool news = work(remote);
+
+	if (is_over(remote)) {
+		remote_remove(remote);
+		return true;
+	}
+	if (!news && is_left_alone(remote))
+		return false;
+	if (look_again(remote, news) && list_empty(&remote->of_active))
+		list_append(&remote->apps->remotes.active, &remote->of_active);
+	return news;
+}
+
+static void take_active(struct remotes *remotes, struct list *taken)
+{
+	list_init(taken);
+	list_each(node, after, &remotes->active)
+	{
+		list_remove(node);
+		list_append(taken, node);
+	}
+}
+
+/* Who becomes active meanwhile waits for the next turn. */
+static int look_at_all(void *context)
+{
+	struct apps *apps = context;
+	struct remotes *remotes = &apps->remotes;
+	struct list now;
+
+	remote_kept_sweep(remotes);
+	remotes->news = remotes->touched;
+	remotes->touched = false;
+	take_active(remotes, &now);
+	while (!list_empty(&now)) {
+		struct remote *remote = list_owner(now.next, struct remote, of_active);
+
+		list_remove(&remote->of_active);
+		remotes->news |= turn(remote);
+	}
+	return LOOP_FOREVER;
+}
+
+/* Ask all to ring; those that have something after all stay active. */
+static void arm_all(struct remotes *remotes)
+{
+	struct list now;
+
+	take_active(remotes, &now);
+	while (!list_empty(&now)) {
+		struct remote *remote = list_owner(now.next, struct remote, of_active);
+
+		list_remove(&remote->of_active);
+		remote_arm(remote);
+		if (remote_has_news(remote))
+			list_append(&remotes->active, &remote->of_active);
+	}
+}
+
+/* (each step of it is a turn of the loop: that is pause enough) */
+static void wait_anew(struct remotes *remotes)
+{
+	wait_begin(&remotes->wait, &remotes->habit, AWAKE_YIELDS);
+	remotes->wait.pauses = 0;
+}
+
+bool remotes_rest(struct apps *apps, bool busy)
+{
+	struct remotes *remotes = &apps->remotes;
+	const bool woken = !remotes->awake;
+
+	if (list_empty(&remotes->active) && woken)
+		return false;
+	if (woken)
+		wait_slept(&remotes->habit, rnic_now() - remotes->asleep_since);
+	remotes->awake = true;
+	if (busy || remotes->news || remotes->touched) {
+		if (!woken)
+			wait_found(&remotes->wait);
+		wait_anew(remotes);
+		return true;
+	}
+	if (wait_step(&remotes->wait))
+		return true;
+	arm_all(remotes);
+	if (!list_empty(&remotes->active))
+		return true;
+	remotes->awake = false;
+	remotes->asleep_since = rnic_now();
+	return false;
+}
+
+void remotes_open(struct apps *apps)
+{
+	list_init(&apps->remotes.all);
+	list_init(&apps->remotes.active);
+	apps->remotes.count = 0;
+	apps->remotes.awake = false;
+	loop_task_add(apps->loop, look_at_all, apps);
+}
+
+void remotes_close(struct apps *apps)
+{
+	list_each(node, after, &apps->remotes.all)
+	{
+		struct remote *remote = list_owner(node, struct remote, of_all);
+
+		remote_tcp_work(remote);
+		if (!is_called(remote)) /* what is called may never come back */
+			remote_remove(remote);
+	}
+}
+
+void remote_describe(const struct remote *remote, struct remote_facts *facts)
+{
+	*facts = (struct remote_facts){.cookie = remote->cookie,
+				       .uid = remote->user->uid,
+				       .local = remote->local,
+				       .peer = remote->peer,
+				       .connection = remote->connection,
+				       .smc = remote->phase == REMOTE_SMC};
+}

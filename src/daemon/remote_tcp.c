@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/remote_tcp.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "daemon/apps.h"
+#include "daemon/remote_state.h"
+
+static void on_tcp(void *context, uint32_t events)
+{
+	struct remote *remote = context;
+	struct remote_tcp *tcp = &remote->tcp;
+
+	if (events & (EPOLLIN | EPOLLRDHUP))
+		tcp->look = tcp->edge = true;
+	if (events & EPOLLRDHUP)
+		tcp->ended = true;
+	if (events & EPOLLOUT)
+		tcp->blocked = false;
+	/* Both streams ended is no reset, and neither is an error while TCP goes on. */
+	if (events & EPOLLHUP &&
+	    (!tcp->shut || (events & EPOLLERR && remote->phase != REMOTE_RELAY)))
+		tcp->failed = true;
+	remote_activate(remote);
+}
+
+/* Disconnecting it sends RST, and whoever else holds the socket finds it reset as well. */
+static int reset(int fd)
+{
+	static const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+
+	return connect(fd, &nowhere, sizeof(nowhere)) < 0 ? shutdown(fd, SHUT_RDWR) : 0;
+}
+
+/* Wherever it is made: touches nothing but what the call is about. */
+static void run_call(struct call *call)
+{
+	struct remote_tcp *tcp = list_owner(call, struct remote_tcp, call);
+	ssize_t n = 0;
+
+	switch (tcp->operation) {
+	case REMOTE_TCP_SENDING:
+	case REMOTE_TCP_RELAYING:
+		n = send(tcp->fd, tcp->from, tcp->length, MSG_DONTWAIT | MSG_NOSIGNAL);
+		break;
+	case REMOTE_TCP_RELAYING_URGENT:
+		n = send(tcp->fd, tcp->from, tcp->length,
+			 MSG_OOB | MSG_DONTWAIT | MSG_NOSIGNAL);
+		break;
+	case REMOTE_TCP_PEEKING:
+		n = recv(tcp->fd, tcp->in, tcp->length, MSG_PEEK | MSG_DONTWAIT);
+		break;
+	case REMOTE_TCP_TAKING:
+		n = recv(tcp->fd, NULL, tcp->length, MSG_TRUNC | MSG_DONTWAIT);
+		break;
+	case REMOTE_TCP_SHUTTING:
+		n = shutdown(tcp->fd, (int)tcp->length);
+		break;
+	case REMOTE_TCP_RESETTING:
+		n = reset(tcp->fd);
+		break;
+	}
+	tcp->result = n < 0 ? -errno : n;
+}
+
+static void forget_out(struct remote_tcp *tcp)
+{
+	free(tcp->out);
+	tcp->out = NULL;
+	tcp->out_length = tcp->out_sent = 0;
+}
+
+static void sent(struct remote_tcp *tcp, ssize_t n)
+{
+	if (n < 0)
+		n = 0;
+	if (tcp->operation != REMOTE_TCP_SENDING) {
+		tcp->relayed += (size_t)n;
+		return;
+	}
+	tcp->out_sent += (unsigned int)n;
+	if (tcp->out_sent == tcp->out_length)
+		forget_out(tcp);
+}
+
+static void peeked(struct remote_tcp *tcp, ssize_t n)
+{
+	tcp->in_length = n > 0 ? (size_t)n : 0;
+	if (n == 0)
+		tcp->ended = tcp->at_end = true;
+	if (n == 0 || n == -EAGAIN)
+		tcp->look = tcp->edge;
+}
+
+static void call_done(struct call *call)
+{
+	struct remote *remote = list_owner(call, struct remote, tcp.call);
+	struct remote_tcp *tcp = &remote->tcp;
+	ssize_t n = tcp->result;
+
+	tcp->busy = false;
+	if (tcp->operation < REMOTE_TCP_TAKING && n < 0 && n != -EAGAIN && n != -EINTR)
+		tcp->failed = tcp->error_taken = true;
+	switch (tcp->operation) {
+	case REMOTE_TCP_SENDING:
+	case REMOTE_TCP_RELAYING:
+	case REMOTE_TCP_RELAYING_URGENT:
+		if (n != -EAGAIN)
+			tcp->blocked = false;
+		sent(tcp, n);
+		break;
+	case REMOTE_TCP_PEEKING:
+		peeked(tcp, n);
+		break;
+	case REMOTE_TCP_RESETTING:
+		tcp->failed = tcp->told = true;
+		break;
+	default:
+		break;
+	}
+	remote_activate(remote);
+}
+
+static void begin(struct remote *remote, enum remote_tcp_operation operation, const uint8_t *from,
+		  size_t length)
+{
+	struct remote_tcp *tcp = &remote->tcp;
+
+	tcp->operation = operation;
+	tcp->from = from;
+	tcp->length = length;
+	tcp->busy = true;
+	caller_submit(&remote->apps->caller, &tcp->call);
+}
+
+int remote_tcp_open(struct remote *remote, int fd)
+{
+	struct remote_tcp *tcp = &remote->tcp;
+
+	tcp->fd = fd;
+	tcp->look = true;
+	tcp->call = (struct call){.run = run_call, .done = call_done, .user = remote->user};
+	tcp->watch = (struct loop_watch){fd, on_tcp, remote};
+	return loop_watch_add(remote->apps->loop, &tcp->watch,
+			      EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+}
+
+void remote_tcp_close(struct remote *remote)
+{
+	loop_watch_remove(remote->apps->loop, &remote->tcp.watch);
+	forget_out(&remote->tcp);
+}
+
+void remote_tcp_queue(struct remote *remote, const void *bytes, size_t length)
+{
+	struct remote_tcp *tcp = &remote->tcp;
+
+	if (!tcp->out)
+		tcp->out = malloc(REMOTE_TCP_OUT_MAX);
+	if (!tcp->out || length > REMOTE_TCP_OUT_MAX - tcp->out_length) {
+		tcp->failed = true; /* the peer would wait for it in vain */
+		return;
+	}
+	memcpy(tcp->out + tcp->out_length, bytes, length);
+	tcp->out_length += (unsigned int)length;
+}
+
+void remote_tcp_end(struct remote *remote, enum proto_action_type how)
+{
+	struct remote_tcp *tcp = &remote->tcp;
+
+	tcp->shut = true;
+	if (how == PROTO_TCP_RESET)
+		tcp->reset_due = true;
+	else
+		tcp->due |= how == PROTO_TCP_SHUT_DOWN ? REMOTE_TCP_SHUT : REMOTE_TCP_SHUT_WRITE;
+}
+
+/* In both cases until the socket says that it takes more. */
+static void send_some(struct remote *remote, enum remote_tcp_operation operation,
+		      const uint8_t *from, size_t length)
+{
+	remote->tcp.blocked = true;
+	begin(remote, operation, from, length);
+}
+
+static void reset_now(struct remote *remote)
+{
+	struct remote_tcp *tcp = &remote->tcp;
+
+	loop_watch_remove(remote->apps->loop, &tcp->watch);
+	forget_out(tcp);
+	tcp->due = 0;
+	tcp->in_length = 0;
+	tcp->reset_due = tcp->look = false;
+	begin(remote, REMOTE_TCP_RESETTING, NULL, 0);
+}
+
+static void shut_now(struct remote *remote)
+{
+	int how = remote->tcp.due & REMOTE_TCP_SHUT ? SHUT_RDWR : SHUT_WR;
+
+	remote->tcp.due = 0;
+	begin(remote, REMOTE_TCP_SHUTTING, NULL, (size_t)how);
+}
+
+void remote_tcp_peek(struct remote *remote, size_t length)
+{
+	struct remote_tcp *tcp = &remote->tcp;
+
+	tcp->edge = false;
+	tcp->asked = length < sizeof(tcp->in) ? length : sizeof(tcp->in);
+	begin(remote, REMOTE_TCP_PEEKING, NULL, tcp->asked);
+}
+
+void remote_tcp_take(struct remote *remote, size_t length)
+{
+	remote->tcp.in_length = 0;
+	begin(remote, REMOTE_TCP_TAKING, NULL, length);
+}
+
+/* What was seen, to the protocol. */
+static void hand_over(struct remote *remote, size_t wanted)
+{
+	struct remote_tcp *tcp = &remote->tcp;
+	size_t length = wanted < tcp->in_length ? wanted : tcp->in_length;
+	size_t taken = connection_tcp_received(remote->connection, tcp->in, length);
+
+	tcp->in_length = 0;
+	if (taken) {
+		remote_tcp_take(remote, taken);
+		return;
+	}
+	/* Until there is more of it.  (Without a connection it is the application's.) */
+	tcp->look = tcp->edge || !remote->connection;
+	if (remote->connection && tcp->ended && !tcp->edge)
+		connection_tcp_ended(remote->connection);
+}
+
+/* What the protocol wants of the stream; false: nothing now. */
+static bool receive(struct remote *remote)
+{
+	struct remote_tcp *tcp = &remote->tcp;
+	size_t wanted = remote->connection ? connection_tcp_wanted(remote->connection) : 0;
+
+	if (!wanted || tcp->failed)
+		return false;
+	if (tcp->in_length) {
+		hand_over(remote, wanted);
+	} else if (tcp->at_end && !tcp->told_end) {
+		tcp->told_end = true;
+		connection_tcp_ended(remote->connection);
+	} else if (tcp->look) {
+		remote_tcp_peek(remote, wanted);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static bool do_next(struct remote *remote)
+{
+	struct remote_tcp *tcp = &remote->tcp;
+
+	if (tcp->busy)
+		return false;
+	if (tcp->reset_due)
+		reset_now(remote);
+	else if (tcp->out && !tcp->blocked && !tcp->failed)
+		send_some(remote, REMOTE_TCP_SENDING, tcp->out + tcp->out_sent,
+			  tcp->out_length - tcp->out_sent);
+	else if (tcp->due && (!tcp->out || tcp->failed))
+		shut_now(remote);
+	else
+		return receive(remote);
+	return true;
+}
+
+void remote_tcp_work(struct remote *remote)
+{
+	struct remote_tcp *tcp = &remote->tcp;
+
+	while (do_next(remote))
+		;
+	if (!tcp->failed || tcp->told || !remote->connection)
+		return;
+	tcp->told = true;
+	connection_tcp_reset(remote->connection);
+	while (do_next(remote))
+		;
+}
+
+bool remote_tcp_idle(const struct remote *remote)
+{
+	const struct remote_tcp *tcp = &remote->tcp;
+
+	return !tcp->busy && !tcp->reset_due && (tcp->failed || (!tcp->out && !tcp->due));
+}
+
+bool remote_tcp_ready(const struct remote *remote)
+{
+	return remote_tcp_idle(remote) && !remote->tcp.failed && !remote->tcp.blocked;
+}
+
+void remote_tcp_relay(struct remote *remote, const uint8_t *bytes, size_t length, bool urgent)
+{
+	send_some(remote, urgent ? REMOTE_TCP_RELAYING_URGENT : REMOTE_TCP_RELAYING, bytes, length);
+}
+
+/**
+ * struct lone_reset - of a socket that has no remote
+ */
+struct lone_reset {
+	struct call call;
+	struct apps *apps;
+	int fd;
+};
+
+static void run_lone(struct call *call)
+{
+	(void)reset(list_owner(call, struct lone_reset, call)->fd);
+}
+
+static void lone_done(struct call *call)
+{
+	struct lone_reset *lone = list_owner(call, struct lone_reset, call);
+	struct apps *apps = lone->apps;
+
+	apps_dispose(apps, call->user, lone->fd);
+	apps->fds_held--;
+	users_let_go(&apps->users, call->user);
+	free(lone);
+}
+
+void remote_tcp_reset(struct apps *apps, struct user *user, int fd)
+{
+	struct lone_reset *lone = calloc(1, sizeof(*lone));
+
+	if (!lone) {
+		apps_dispose(apps, user, fd);
+		return;
+	}
+	*lone = (struct lone_reset){.apps = apps, .fd = fd};
+	lone->call = (struct call){.run = run_lone, .done = lone_done, .user = user};
+	users_keep(user);
+	apps->fds_held++;
+	caller_submit(&apps->caller, &lone->call);
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the stand-ins for sending and receiving share (call_io.c, call_message.c)
+ *
+ * Theory of operation
+ *
+ * Each looks the descriptor up.  No connection, or one without rings: the real call, counted.  Otherwise
+ * stream_receive() or stream_send().
+ *
+ * MSG_WAITALL does not reach the kernel, which would go on waiting there after a move: it is many calls
+ * without it (call_io_receive_all()).  With MSG_PEEK it cannot be, and keeps this end from moving as
+ * long as it waits (call_io_begin()).
+ */
+#ifndef SMCU_SHIM_CALL_IO_H
+#define SMCU_SHIM_CALL_IO_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "shim/connection.h"
+#include "shim/libc.h"
+#include "shim/stream.h"
+
+/* call_io_enter - connection_get(), and a cancellation point: the ring may serve a call without any other */
+struct connection *call_io_enter(int fd);
+
+typedef ssize_t stream_call(struct connection *connection, int fd, const struct iovec *iov,
+			    int count, int flags);
+
+/**
+ * call_io_with_vectors - a call on vectors of the program's, which may lie anywhere
+ * @call: stream_receive() or its like, given a checked copy
+ *
+ * Return: what @call returns; -EMSGSIZE, -EFAULT, -EINVAL as the kernel has them.
+ */
+ssize_t call_io_with_vectors(stream_call *call, struct connection *connection, int fd,
+			     const struct iovec *vector, size_t count, int flags);
+
+/* call_io_pin_out_of_band - a call with flags that a connection before its move stays TCP for */
+void call_io_pin_out_of_band(int fd, int flags);
+
+/* call_io_waits_for_all - is this call one for call_io_receive_all()? */
+bool call_io_waits_for_all(int fd, int flags);
+
+/* call_io_receive_all - MSG_WAITALL; a stream_call */
+ssize_t call_io_receive_all(struct connection *connection, int fd, const struct iovec *iov,
+			    int count, int flags);
+
+/* call_io_peeks_for_all - is this a call that the kernel makes whole, and that may wait in the middle? */
+static inline bool call_io_peeks_for_all(int flags)
+{
+	return (flags & (MSG_PEEK | MSG_WAITALL)) == (MSG_PEEK | MSG_WAITALL);
+}
+
+/**
+ * call_io_begin - stream_kernel_begin() of a receiving call with @flags, ended by call_io_end()
+ *
+ * One that peeks for all counts as one that polls, who is not to miss the move.  It is counted before the
+ * connection is looked at: who attaches it meanwhile sees that.
+ */
+static inline bool call_io_begin(struct connection *connection, int flags)
+{
+	const bool polls = call_io_peeks_for_all(flags);
+
+	if (polls)
+		atomic_fetch_add(&connection->pollers, 1);
+	if (stream_kernel_begin(connection, DIRECTION_RECEIVE))
+		return true;
+	if (polls)
+		atomic_fetch_sub(&connection->pollers, 1);
+	return false;
+}
+
+/* call_io_end - the real call returned @n; returns what ours does, with errno: see stream_result() */
+static inline ssize_t call_io_end(struct connection *connection, int fd, int flags, ssize_t n)
+{
+	stream_kernel_end(connection, fd, DIRECTION_RECEIVE,
+			  flags & (MSG_PEEK | MSG_ERRQUEUE) ? 0 : n);
+	if (call_io_peeks_for_all(flags))
+		atomic_fetch_sub(&connection->pollers, 1);
+	return n == 0 && stream_take_reset(connection) ? to_errno(-ECONNRESET) : n;
+}
+
+/*
+ * The frame of every receiving stand-in: KERNEL is the real call, RING the one on a connection that
+ * has rings; -ESTALE: it has none any more (sandbox.h).
+ */
+#define RECEIVE(KERNEL, RING, FLAGS)                                                               \
+	do {                                                                                       \
+		struct connection *connection;                                                     \
+		ssize_t result;                                                                    \
+                                                                                                   \
+		libc_ready();                                                                      \
+		connection = call_io_enter(fd);                                                    \
+		if (!connection)                                                                   \
+			return KERNEL;                                                             \
+		if (call_io_begin(connection, FLAGS)) {                                            \
+			result = KERNEL;                                                           \
+			result = call_io_end(connection, fd, FLAGS, result);                       \
+		} else {                                                                           \
+			result = RING;                                                             \
+			result = result == -ESTALE ? KERNEL : to_errno(result);                    \
+		}                                                                                  \
+		connection_put(connection);                                                        \
+		return result;                                                                     \
+	} while (0)
+
+#define SEND(KERNEL, RING)                                                                         \
+	do {                                                                                       \
+		struct connection *connection;                                                     \
+		ssize_t result;                                                                    \
+                                                                                                   \
+		libc_ready();                                                                      \
+		connection = call_io_enter(fd);                                                    \
+		if (!connection)                                                                   \
+			return KERNEL;                                                             \
+		if (stream_kernel_begin(connection, DIRECTION_SEND)) {                             \
+			result = stream_take_reset(connection) ? to_errno(-ECONNRESET) : KERNEL;   \
+			if (result > 0)                                                            \
+				stream_note_size(connection, (size_t)result);                      \
+			stream_kernel_end(connection, fd, DIRECTION_SEND, result);                 \
+		} else {                                                                           \
+			result = to_errno(RING);                                                   \
+		}                                                                                  \
+		connection_put(connection);                                                        \
+		return result;                                                                     \
+	} while (0)
+
+#endif

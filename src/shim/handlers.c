@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#include "shim/handlers.h"
+
+#include <stdatomic.h>
+
+#include "shim/fd_table.h"
+#include "shim/libc.h"
+
+__thread struct handler_runs handler_runs;
+
+typedef void handler_function(int number, siginfo_t *info, void *context);
+
+/**
+ * struct kept - what the program installed where ours stands
+ * @function: called with all three arguments, which does no harm to one that takes the first only
+ * @restarts: SA_RESTART
+ */
+static struct kept {
+	_Atomic(handler_function *) function;
+	_Atomic bool restarts;
+} kept[NSIG];
+
+static void run(int number, siginfo_t *info, void *context)
+{
+	handler_function *function = atomic_load(&kept[number].function);
+
+	handler_runs.all++;
+	if (!atomic_load(&kept[number].restarts))
+		handler_runs.interrupting++;
+	function(number, info, context);
+}
+
+static bool is_function(__sighandler_t handler)
+{
+	return handler != SIG_DFL && handler != SIG_IGN && handler != SIG_ERR;
+}
+
+static bool is_counted(int number, const struct sigaction *action)
+{
+	return number > 0 && number < NSIG && action && is_function(action->sa_handler);
+}
+
+/* A vfork child shares our memory, but its handlers are its own. */
+int handlers_set(int number, const struct sigaction *action, struct sigaction *old)
+{
+	const bool counts = is_counted(number, action) && fd_table_is_ours();
+	handler_function *before =
+		number > 0 && number < NSIG ? atomic_load(&kept[number].function) : NULL;
+	bool restarted = before && atomic_load(&kept[number].restarts);
+	struct sigaction wanted;
+	int result;
+
+	if (counts) {
+		wanted = *action;
+		atomic_store(&kept[number].function, wanted.sa_sigaction);
+		atomic_store(&kept[number].restarts, (wanted.sa_flags & SA_RESTART) != 0);
+		wanted.sa_sigaction = run;
+		action = &wanted;
+	}
+	result = libc.sigaction(number, action, old);
+	if (result < 0 && counts) {
+		atomic_store(&kept[number].function, before);
+		atomic_store(&kept[number].restarts, restarted);
+	}
+	if (result == 0 && old && old->sa_sigaction == run)
+		old->sa_sigaction = before;
+	return result;
+}
+
+void handlers_look(int number)
+{
+	struct sigaction now;
+
+	if (fd_table_is_ours() && libc.sigaction(number, NULL, &now) == 0 &&
+	    now.sa_sigaction == run)
+		atomic_store(&kept[number].restarts, (now.sa_flags & SA_RESTART) != 0);
+}
+
+__sighandler_t handlers_set_simply(int number, __sighandler_t handler,
+				   __sighandler_t (*real)(int, __sighandler_t))
+{
+	const bool counts =
+		number > 0 && number < NSIG && is_function(handler) && fd_table_is_ours();
+	handler_function *before =
+		number > 0 && number < NSIG ? atomic_load(&kept[number].function) : NULL;
+	__sighandler_t old;
+
+	if (counts) {
+		atomic_store(&kept[number].function, (handler_function *)(void *)handler);
+		handler = (__sighandler_t)(void *)run;
+	}
+	old = real(number, handler);
+	if (old == SIG_ERR && counts)
+		atomic_store(&kept[number].function, before);
+	else if (counts)
+		handlers_look(number);
+	return old == (__sighandler_t)(void *)run ? (__sighandler_t)(void *)before : old;
+}

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: MIT */
+#include "shim/remote.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "control/message.h"
+#include "ring/doorbell.h"
+#include "ring/lock.h"
+#include "shim/bell.h"
+#include "shim/clock.h"
+#include "shim/epoll.h"
+#include "shim/fd_table.h"
+#include "shim/libc.h"
+#include "shim/move.h"
+#include "shim/offer.h"
+#include "shim/session.h"
+#include "shim/settings.h"
+#include "shim/stream.h"
+#include "shim/urgent.h"
+
+#define REQUIRE_NS 2000000000ULL /* what --require grants the daemon and the peer */
+#define LOOK_MS 10 /* how often a close that lingers looks */
+
+static _Atomic int remotes;
+
+bool remote_any(void)
+{
+	return atomic_load(&remotes) > 0;
+}
+
+void remote_count(int more)
+{
+	atomic_fetch_add(&remotes, more);
+}
+
+/* --- handing over --- */
+
+enum part { SEGMENT, DATA_BELL, SPACE_BELL, STAND_IN, PARTS };
+
+/**
+ * struct parts - what a remote connection is made of
+ * @ours, @theirs: by enum part; -1 where there is none (any more)
+ * @segment: ours; @segment.memory: it served before, is mapped, and hidden like its bells; else NULL
+ */
+struct parts {
+	int ours[PARTS];
+	int theirs[PARTS];
+	struct spare segment;
+};
+
+static void parts_close(struct parts *parts)
+{
+	if (parts->segment.memory) {
+		spare_discard(&parts->segment);
+		parts->ours[SEGMENT] = parts->ours[DATA_BELL] = parts->ours[SPACE_BELL] = -1;
+	}
+	for (int part = SEGMENT; part < PARTS; part++) {
+		fd_unhide(parts->ours[part]);
+		if (parts->theirs[part] >= 0)
+			libc.close(parts->theirs[part]);
+	}
+}
+
+/* Hide our ends: 0 or -errno. */
+static int parts_hide(struct parts *parts)
+{
+	int error = 0;
+
+	for (int part = SEGMENT; part < PARTS; part++) {
+		if (parts->ours[part] < 0 || (part < STAND_IN && parts->segment.memory))
+			continue;
+		parts->ours[part] = fd_hide(parts->ours[part]);
+		if (parts->ours[part] < 0)
+			error = parts->ours[part];
+	}
+	return error;
+}
+
+static int pair(struct parts *parts, enum part part)
+{
+	int ends[2];
+	int error = doorbell_create(ends);
+
+	if (error)
+		return error;
+	parts->ours[part] = ends[0];
+	parts->theirs[part] = ends[1];
+	return 0;
+}
+
+/* And its bells: 0 or -errno. */
+static int find_segment(struct parts *parts, const struct side_address *peer)
+{
+	int error;
+
+	session_check();
+	if (spare_take(settings.ring_bytes, peer, &parts->segment)) {
+		parts->ours[SEGMENT] = parts->segment.descriptor;
+		parts->ours[DATA_BELL] = parts->segment.data_bell;
+		parts->ours[SPACE_BELL] = parts->segment.space_bell;
+		return 0;
+	}
+	parts->segment = (struct spare){.ring_bytes = settings.ring_bytes};
+	spare_name(&parts->segment, peer);
+	error = segment_create(settings.ring_bytes);
+	if (error < 0)
+		return error;
+	parts->ours[SEGMENT] = error;
+	error = pair(parts, DATA_BELL);
+	return error ? error : pair(parts, SPACE_BELL);
+}
+
+/* 0 or -errno; then parts_close(). */
+static int parts_make(struct parts *parts, const struct side_address *peer)
+{
+	const int in_line = 1;
+	int error = find_segment(parts, peer);
+
+	if (!error)
+		error = pair(parts, STAND_IN);
+	if (!error && libc.setsockopt(parts->ours[STAND_IN], SOL_SOCKET, SO_OOBINLINE, &in_line,
+				      sizeof(in_line)) < 0)
+		error = -errno;
+	/* Unread at the daemon's end: its closing, or its death, is a reset. */
+	if (!error && libc.send(parts->ours[STAND_IN], "", 1, MSG_NOSIGNAL) != 1)
+		error = -errno;
+	return parts_hide(parts) || error ? (error ? error : -EMFILE) : 0;
+}
+
+/* A peer that waits for a rendezvous must not take the program's bytes for one. */
+static void reset(struct connection *connection, int fd, const char *why)
+{
+	const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+
+	settings_say("descriptor %d: SMC-R was agreed on and is not to be had: reset: %s", fd, why);
+	if (!is_attached(connection)) /* else the stand-in says so, whose other end is closed */
+		atomic_fetch_or(&connection->ended, ENDED_RESET);
+	(void)libc.connect(fd, &nowhere, sizeof(nowhere));
+}
+
+static int say_rendezvous(const struct connection *connection, int fd, const struct parts *parts)
+{
+	const int all[] = {fd, parts->ours[SEGMENT], parts->theirs[DATA_BELL],
+			   parts->theirs[SPACE_BELL], parts->theirs[STAND_IN]};
+	const int again[] = {fd, parts->theirs[STAND_IN]};
+	union message message;
+
+	message_init(&message, MESSAGE_RENDEZVOUS);
+	message.rendezvous.role =
+		connection->opened_by_connect ? RENDEZVOUS_CLIENT : RENDEZVOUS_SERVER;
+	message.rendezvous.ring_bytes = connection->send.bytes;
+	message.rendezvous.element_bytes = connection->receive.bytes;
+	message.rendezvous.segment = parts->segment.number;
+	message.rendezvous.use = parts->segment.use;
+	message.rendezvous.local = connection->side->local;
+	message.rendezvous.peer = connection->side->peer;
+	if (parts->segment.memory) /* the daemon has the rest */
+		return session_rendezvous(&message, again, RENDEZVOUS_FDS_AGAIN);
+	return session_rendezvous(&message, all, RENDEZVOUS_FDS);
+}
+
+/* Rings, from the first byte on.  NULL, or why not. */
+static const char *attach(struct connection *connection, const struct parts *parts)
+{
+	const struct move_parts rings = {
+		.memory = parts->segment.memory,
+		.segment = parts->ours[SEGMENT],
+		.data_bell = parts->ours[DATA_BELL],
+		.space_bell = parts->ours[SPACE_BELL],
+		.stand_in = parts->ours[STAND_IN],
+		.ring_bytes = settings.ring_bytes,
+		.element_bytes = settings.element_bytes,
+	};
+	uint32_t established = PHASE_TCP;
+
+	if (!move_set_up(connection, &rings))
+		return "no memory";
+	connection->spare = parts->segment;
+	connection->spare.descriptor = parts->ours[SEGMENT];
+	connection->spare.data_bell = parts->ours[DATA_BELL];
+	connection->spare.space_bell = parts->ours[SPACE_BELL];
+	connection->spare.memory = connection->control;
+	for (unsigned int d = 0; d < 2; d++)
+		atomic_store(&connection->control->direction[d].writer.switched, SWITCH_DONE);
+	atomic_fetch_or(&our_writer(connection)->marks, MARK_ATTACHED);
+	atomic_store(&connection->side->send.moved, MOVED);
+	atomic_store(&connection->side->receive.moved, MOVED);
+	atomic_store(&connection->side->reason, REASON_RENDEZVOUS);
+	atomic_store(&connection->side->state, SIDE_SMCR);
+	connection->handed_over = true;
+	if (epoll_prepare(connection) &&
+	    atomic_compare_exchange_strong(&connection->phase, &established, PHASE_ATTACHED))
+		return NULL;
+	atomic_store(&connection->side->state, SIDE_TCP);
+	return "another thread made it TCP, or an epoll is full";
+}
+
+/* Under --require: the verdict is waited for, and must be SMC-R. */
+static void insist(struct connection *connection, int fd)
+{
+	const uint64_t deadline = now_ns() + REQUIRE_NS;
+	struct pollfd look[2] = {{.fd = connection->data_bell, .events = POLLIN},
+				 {.fd = connection->stand_in}};
+
+	while (!(atomic_load(&peer_writer(connection)->marks) & (MARK_ATTACHED | MARK_BACK)) &&
+	       now_ns() < deadline && !look[1].revents) {
+		bell_arm(connection, BELL_DATA);
+		(void)libc.poll(look, 2, LOOK_MS);
+		if (look[0].revents)
+			bell_seen(connection, BELL_DATA);
+	}
+	if ((atomic_load(&peer_writer(connection)->marks) & (MARK_ATTACHED | MARK_BACK)) ==
+	    MARK_ATTACHED)
+		return;
+	(void)libc.shutdown(connection->stand_in, SHUT_RDWR);
+	atomic_fetch_or(&connection->ended, ENDED_RESET | ENDED_TCP | ENDED_HANGUP);
+	reset(connection, fd, "the verdict is TCP, or there is none");
+}
+
+void remote_hand_over(struct connection *connection, int fd)
+{
+	struct parts parts = {{-1, -1, -1, -1}, {-1, -1, -1, -1}, {.descriptor = -1}};
+	const int saved = errno;
+	const char *why = NULL;
+
+	connection_describe(connection, fd);
+	session_learn_policy(OFFER_PATIENCE_MS); /* of a child, which has no session yet */
+	if (!connection->side)
+		why = "no memory";
+	else if (!settings.rendezvous)
+		why = "no daemon";
+	else if (!is_alone(connection))
+		why = "another process has it as well";
+	else if (parts_make(&parts, &connection->side->peer) < 0)
+		why = "no descriptors";
+	if (why) {
+		parts_close(&parts);
+		reset(connection, fd, why);
+		errno = saved;
+		return;
+	}
+	why = attach(connection, &parts);
+	if (!why) {
+		urgent_follow_owner(connection, fd);
+		epoll_attach(connection);
+		if (say_rendezvous(connection, fd, &parts) < 0)
+			why = "the daemon does not take it";
+	} else if (!connection->control) {
+		parts_close(&parts);
+		parts.theirs[DATA_BELL] = parts.theirs[SPACE_BELL] = parts.theirs[STAND_IN] = -1;
+	}
+	for (int part = DATA_BELL; part < PARTS; part++)
+		if (parts.theirs[part] >= 0)
+			libc.close(parts.theirs[part]);
+	if (why) {
+		connection->spare.number = 0;
+		reset(connection, fd, why);
+	} else if (settings.require) {
+		insist(connection, fd);
+	}
+	errno = saved;
+}
+
+/* --- the verdict --- */
+
+/* The rest is the kernel's. */
+static void give_up(struct connection *connection, int fd)
+{
+	uint32_t attached = PHASE_ATTACHED;
+	bool others_here;
+
+	if (!atomic_compare_exchange_strong(&connection->phase, &attached, PHASE_PINNED))
+		return;
+	if (atomic_load(&our_writer(connection)->marks) & MARK_SHUT)
+		(void)libc.shutdown(fd, SHUT_WR);
+	if (is_alone(connection)) {
+		atomic_store(&connection->side->send.moved, MOVED_NOT);
+		atomic_store(&connection->side->receive.moved, MOVED_NOT);
+	}
+	epoll_go_back(connection);
+	others_here = atomic_load(&connection->users) > 2; /* the table, and we */
+	if (!others_here) {
+		connection_give_up_rings(connection);
+		return;
+	}
+	connection->spare.number = 0;
+	(void)libc.shutdown(connection->data_bell, SHUT_RD);
+	(void)libc.shutdown(connection->space_bell, SHUT_RD);
+}
+
+/* A writer that was inside when the daemon went back may have put something there. */
+static bool is_drained(struct connection *connection)
+{
+	_Atomic uint32_t *lock = &connection->side->send.lock;
+	bool drained;
+
+	if (lock_take(lock, thread_id()) < 0)
+		return false;
+	drained = ring_unread(&connection->send) == 0;
+	lock_drop(lock);
+	return drained;
+}
+
+bool remote_look_slowly(struct connection *connection, int fd)
+{
+	const unsigned int marks = atomic_load(&peer_writer(connection)->marks);
+	const int saved = errno;
+
+	if (!is_attached(connection))
+		return true;
+	if (!(marks & MARK_BACK)) {
+		uint32_t waiting = REASON_RENDEZVOUS;
+
+		if (marks & MARK_ATTACHED)
+			atomic_compare_exchange_strong(&connection->side->reason, &waiting,
+						       REASON_NONE);
+		return false;
+	}
+	move_note_back(connection);
+	if (!is_drained(connection))
+		return false;
+	give_up(connection, connection_fd(connection, fd));
+	errno = saved;
+	return !is_attached(connection);
+}
+
+bool remote_is_lost(struct connection *connection, int fd)
+{
+	const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+	struct pollfd look = {.fd = connection->stand_in};
+
+	if (libc.poll(&look, 1, 0) <= 0 || ring_unread(&connection->send) == 0)
+		return false;
+	if (!(atomic_fetch_or(&connection->ended, ENDED_BROKEN) & ENDED_BROKEN)) {
+		libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+		libc.shutdown(fd, SHUT_RDWR);
+	}
+	return true;
+}
+
+/* --- what a TCP socket would do --- */
+
+void remote_broke(struct connection *connection, int fd)
+{
+	const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+
+	if (!is_back(connection))
+		(void)libc.connect(connection_fd(connection, fd), &nowhere, sizeof(nowhere));
+}
+
+int remote_take_error(struct connection *connection, int fd)
+{
+	int error = 0;
+	socklen_t length = sizeof(error);
+
+	(void)libc.getsockopt(connection->stand_in, SOL_SOCKET, SO_ERROR, &error, &length);
+	if (error)
+		remote_broke(connection, fd);
+	/* A reset after the end of file. */
+	if (error == ECONNRESET && (atomic_load(&peer_writer(connection)->marks) & MARK_SHUT))
+		error = EPIPE;
+	return error;
+}
+
+ssize_t remote_send(struct connection *connection, int fd, const struct msghdr *message, int flags)
+{
+	const int error = remote_take_error(connection, fd);
+	ssize_t n;
+
+	if (error && error != EPIPE)
+		return -error;
+	if (stream_is_nonblocking(connection, flags)) /* the stand-in itself is not */
+		flags |= MSG_DONTWAIT;
+	n = libc.sendmsg(connection->stand_in, message, flags & ~(MSG_MORE | MSG_OOB));
+	return n < 0 ? -errno : n;
+}
+
+int remote_shutdown(struct connection *connection, int fd, int how)
+{
+	int result = libc.shutdown(connection->stand_in, how);
+
+	/* The stand-in may be closed already where the verdict was TCP. */
+	if (is_back(connection) && ring_unread(&connection->send) == 0)
+		result = libc.shutdown(fd, how);
+	else if (receive_is_back(connection) && how != SHUT_WR)
+		result = libc.shutdown(fd, SHUT_RD);
+	return result;
+}
+
+void remote_linger(struct connection *connection, int fd)
+{
+	struct pollfd look = {.fd = connection->stand_in};
+	struct linger linger = {0};
+	socklen_t length = sizeof(linger);
+	uint64_t deadline;
+
+	if (!settings.sandboxed && libc.poll(&look, 1, 0) > 0 && (look.revents & POLLERR)) {
+		remote_broke(connection, fd);
+		return;
+	}
+	if (settings.sandboxed ||
+	    libc.getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &length) < 0 || !linger.l_onoff ||
+	    linger.l_linger <= 0)
+		return;
+	deadline = now_ns() + (uint64_t)linger.l_linger * UINT64_C(1000000000);
+	while (ring_unread(&connection->send) && now_ns() < deadline)
+		if (libc.poll(&look, 1, LOOK_MS) != 0)
+			return; /* nobody is there any more, or a signal came */
+}

@@ -1,0 +1,91 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Two network namespaces of one host, as containers have them: their connections move as well, with
+# the addresses that they have, and with others between.  The ends find each other by the sequence numbers that only
+# they share.
+#
+# alone: the eBPF programs are one set a kernel
+# time limit: 120
+. "$(dirname "$0")/lib.sh"
+
+need ip nsenter unshare nft
+[ "$(id -u)" = 0 ] || {
+	skip "$this_test" "needs root"
+	exit 0
+}
+
+# Two rooms and a router between them that rewrites both addresses for port 7000.
+build() {
+	room client && client=$pid
+	room router && router=$pid
+	room server && server=$pid
+	ip link add left netns "$client" type veth peer name to-left netns "$router" || return 1
+	ip link add right netns "$server" type veth peer name to-right netns "$router"
+	inside "$client" ip address add 10.77.1.2/24 dev left
+	inside "$router" ip address add 10.77.1.1/24 dev to-left
+	inside "$router" ip address add 10.77.2.1/24 dev to-right
+	inside "$server" ip address add 10.77.2.2/24 dev right
+	inside "$client" ip link set left up
+	inside "$server" ip link set right up
+	inside "$router" ip link set to-left up
+	inside "$router" ip link set to-right up
+	inside "$client" ip route add default via 10.77.1.1
+	inside "$server" ip route add default via 10.77.2.1
+	inside "$router" sysctl -qw net.ipv4.ip_forward=1
+	inside "$router" nft -f - <<-END
+		table ip way {
+			chain in { type nat hook prerouting priority -100; tcp dport 7000 dnat to 10.77.2.2:6000; }
+			chain out { type nat hook postrouting priority 100; tcp dport 6000 ct status dnat masquerade; }
+		}
+	END
+}
+build >"$scratch/build.out" 2>&1 || {
+	skip "$this_test" "no namespaces: $(tail -n 1 "$scratch/build.out")"
+	exit 0
+}
+
+tcp_option=auto
+daemon_start
+if ! grep -q "TCP option: [as][th]" "$scratch/smcud.log"; then
+	skip "$this_test" "$(grep "TCP option" "$scratch/smcud.log")"
+	exit 0
+fi
+
+start server inside "$server" "$SMCU" run python3 -c '
+import contextlib, socket
+listener = socket.create_server(("10.77.2.2", 6000))
+while True:
+    talk, peer = listener.accept()
+    with talk, contextlib.suppress(ConnectionError):
+        talk.sendall(b"%-16s" % peer[0].encode())
+        while part := talk.recv(100000):
+            talk.sendall(part)
+'
+wait_until 20 inside "$server" bash -c 'exec 3<>/dev/tcp/10.77.2.2/6000'
+
+# talk ADDRESS PORT: whom the server sees, and whether 20 small and 100 large messages came back whole
+talk() {
+	inside "$client" timeout 60 "$SMCU" run python3 - "$1" "$2" <<-'END'
+		import os, socket, sys, time
+		with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as talk:
+		    sees = talk.recv(16, socket.MSG_WAITALL).decode().strip()
+		    wrong = 0
+		    for size in 40 * [100] + 100 * [50000]:
+		        out, back = os.urandom(size), b""
+		        talk.sendall(out)
+		        while len(back) < size:
+		            back += talk.recv(size)
+		        wrong += back != out
+		        time.sleep(0.001)
+		    print(sees, wrong)
+	END
+}
+
+before=$(statistic moved)
+verdict from_one_namespace_to_another "$(talk 10.77.2.2 6000)" "10.77.1.2 0"
+really_moved they_move 2 "$before"
+before=$(statistic moved)
+verdict through_address_translation "$(talk 10.77.1.1 7000)" "10.77.2.1 0"
+really_moved they_move_through_address_translation 2 "$before"
+
+finish

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: MIT
+"""
+smcu on the host (it.smcu) and the kernel's SMC in guest "a": connections between the two in either
+role, and what both sides, and the capture, say of them.  The scripts smcr*.py share it.
+"""
+
+import lab
+from capture import CLC_EYECATCHER, ROCE_PORT, SMC_OPTION, cdc_connection_flags
+from lab import expect, wait_until
+from smcu import Smcu
+
+PROPOSAL, ACCEPT, CONFIRM, DECLINE = 1, 2, 3, 4
+CLC_TYPE_AT, CLC_VERSION_AT, DECLINE_REASON_AT = 4, 7, 16
+PEER_DECLINED = 0x05000000  # the guest's reason where the other side has declined
+ABNORMAL_CLOSE = 0x20  # flag of a CDC message
+NO_SMC = 0x03010000  # its reason where the other side's SYN or SYN-ACK had no SMC option
+
+
+def start_smcu(*options):
+    """For lab.main's before."""
+    def start(it):
+        it.smcu = Smcu(it, *options)
+    return start
+
+
+def stop_smcu(it):
+    """For lab.main's after."""
+    if it.smcu:
+        it.smcu.stop()
+
+
+def to_guest(it, port, *words, server=(), address=None):
+    """(server, client): our client at the guest's server."""
+    address = address or it.guests["a"].address
+    there = it.guests["a"].start("exchange", "serve", "--smc", f"--address={address}",
+                                 f"--port={port}", *server)
+    there.expect("listening")
+    return there, it.smcu.exchange("connect", f"--address={address}", f"--port={port}", *words)
+
+
+def from_guest(it, port, *words, server=(), address=lab.HOST):
+    """(server, client): the guest's client at our server."""
+    here = it.smcu.exchange("serve", f"--address={address}", f"--port={port}", *server)
+    here.expect("listening")
+    return here, it.guests["a"].start("exchange", "connect", "--smc", f"--address={address}",
+                                      f"--port={port}", *words)
+
+
+ROLES = (to_guest, from_guest)
+STREAM = ("--stream", "--size=50000", "--count=2000")  # longer than any case lasts
+
+
+def begin(it, start, port, *words, server=()):
+    """(server, client) that are held by the client, or under way as a stream."""
+    pair = start(it, port, *words, server=server)
+    if "--hold" in words:
+        pair[1].expect("held")
+    else:
+        wait_until(lambda: is_active(it, port), "data passes")
+    return pair
+
+
+def is_active(it, port):
+    seen = guest_connection(it, port)
+    return bool(seen and seen["state"] == "active" and
+                seen.get("sent_producer", [0, 0]) != [0, 0])
+
+
+def expect_reset(program):
+    """A program of ours ended by an error of its connection, not in silence or as if all were well."""
+    program.wait()
+    expect(any(word in program.lines[-1] for word in
+               ("ECONNRESET", "EPIPE", "ETIMEDOUT", "reset by peer", "Broken pipe", "timed out")),
+           True, f"an error in '{program.lines[-1]}'")
+
+
+def clc(it, port):
+    """The CLC messages of a connection that has ended, in order."""
+    return [each.data for each in it.capture.connection(port)
+            if each.data.startswith(CLC_EYECATCHER)]
+
+
+def clc_types(it, port):
+    return [each[CLC_TYPE_AT] for each in clc(it, port)]
+
+
+def expect_rendezvous(it, port):
+    expect(SMC_OPTION in it.capture.syn(port).options, True, "an SMC option in the SYN")
+    expect(SMC_OPTION in it.capture.syn_ack(port).options, True, "an SMC option in the SYN-ACK")
+    expect(clc_types(it, port), [PROPOSAL, ACCEPT, CONFIRM], "the CLC messages")
+
+
+def abort(it, start, port, *words):
+    """
+    A connection that its client aborts: the server's last word.  If we are the client the capture must show an
+    abnormal close of ours.
+    """
+    before = len(it.capture.packets(ROCE_PORT))
+    server, client = start(it, port, *words, "--abort")
+    client.succeed()
+    server.succeed()
+    if start is to_guest:
+        it.capture.await_packet(ROCE_PORT, lambda each: each.source == lab.HOST and
+                                cdc_connection_flags(each) & ABNORMAL_CLOSE, "an abnormal close of ours", before)
+    return server.lines[-1].split()[-1]
+
+
+def expect_good_end(pair, size):
+    """The client got back all that it sent, and the server saw the same and its end."""
+    server, client = pair
+    expect(client.succeed()[-1], f"done {size}", "the client's last line")
+    expect(server.succeed()[-1], f"ended {size} eof", "the server's last line")
+
+
+def guest_connection(it, port):
+    """The guest's SMC socket to or from that port, for either role; None if there is none."""
+    for each in it.guests["a"].smc("sockets"):
+        if each["state"] != "listen" and port in (each["local_port"], each["remote_port"]):
+            return each
+    return None
+
+
+def our_connection(it, port):
+    """What smcu says of it; None if it knows none."""
+    for each in it.smcu.show("ss"):
+        if each["mode"] and port in (each["local"]["port"], each["peer"]["port"]):
+            return each
+    return None
+
+
+def look(it, pair, **which):
+    """What the guest says of a connection that is held, and then let go."""
+    pair[1].expect("held")
+    seen = it.guests["a"].connection(**which)
+    pair[1].end_input()
+    expect_good_end(pair, 500)
+    return seen
+
+
+def works_by_smc_r(it, port, roles=ROLES):
+    """New connections are SMC-R and carry data."""
+    for start in roles:
+        pair = start(it, port, "--hold")
+        pair[1].expect("held")
+        expect(guest_connection(it, port)["mode"], "smcr", f"the mode in {start.__name__}")
+        pair[1].end_input()
+        expect_good_end(pair, 500)
+        port += 1
+
+
+def nothing_is_open(it):
+    """No connection is left in a link group of either side."""
+    wait_until(lambda: all(each["group"]["connections"] == 0
+                           for each in it.guests["a"].smc("groups")),
+               "the guest's link groups have no connections")
+    wait_until(lambda: all(each["connections"] == 0 for each in it.smcu.show("linkgroup")),
+               "our link groups have no connections")

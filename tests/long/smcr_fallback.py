@@ -1,0 +1,153 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""
+Connections between smcu and the kernel's SMC that stay TCP, in both roles, and why: no common EID, no
+RNIC on one side, a side without SMC, IPv6.  The data arrives as it is, and SMC-R works afterwards.
+"""
+# time limit: 900
+# alone: the eBPF programs are one set a kernel, and guests are slow
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "interop"))
+
+import lab
+from capture import SMC_OPTION
+from lab import expect, wait_until
+from talk import (DECLINE, DECLINE_REASON_AT, NO_SMC, PEER_DECLINED, PROPOSAL, ROLES, clc,
+                  expect_good_end, from_guest, guest_connection, our_connection, start_smcu,
+                  stop_smcu, to_guest, works_by_smc_r)
+
+NO_COMMON_WAY = 0x03030000
+NO_DEVICE = 0x03030002
+GUEST6, HOST6 = "fd00:9::1", "fd00:9::254"
+ports = iter(range(8000, 9000))
+
+
+def seen_as_tcp(it, pair, port):
+    """Let a connection be looked at by both sides, and end well: what the guest said."""
+    pair[1].expect("held")
+    seen, ours = guest_connection(it, port), our_connection(it, port)
+    expect(ours["mode"] if ours else "TCP", "TCP", "our mode")
+    pair[1].end_input()
+    expect_good_end(pair, 500)
+    return seen
+
+
+def declined(it, port, types, reason):
+    """The CLC messages of the connection, and the reason in the last of them, a Decline."""
+    said = clc(it, port)
+    expect([each[4] for each in said], types, "the CLC messages")
+    got = int.from_bytes(said[-1][DECLINE_REASON_AT:DECLINE_REASON_AT + 4], "big")
+    expect(hex(got), hex(reason), "the reason of the Decline")
+
+
+def hosts_without_a_common_eid_speak_tcp(it):
+    it.smcu.stop_daemon()
+    it.smcu.start_daemon(eid="ANOTHER-EID")
+    for start in ROLES:
+        port = next(ports)
+        seen = seen_as_tcp(it, start(it, port, "--hold"), port)
+        expect(seen["mode"], "tcp", "the guest's mode")
+        declined(it, port, [PROPOSAL, DECLINE], NO_COMMON_WAY)
+        expect((seen["reason"], seen["peer_reason"]),
+               (NO_COMMON_WAY, 0) if start is to_guest else (PEER_DECLINED, NO_COMMON_WAY),
+               "the guest's reasons")
+    it.smcu.stop_daemon()
+    it.smcu.start_daemon()
+    works_by_smc_r(it, 8900)
+
+
+def smcu_without_an_rnic_offers_nothing(it):
+    it.smcu.stop_daemon()
+    it.smcu.start_daemon(rnic=False)
+    for start in ROLES:
+        port = next(ports)
+        seen = seen_as_tcp(it, start(it, port, "--hold"), port)
+        expect((seen["mode"], seen["reason"]), ("tcp", NO_SMC), "the guest's mode and reason")
+        expect(clc(it, port), [], "what was said in CLC")
+    it.smcu.stop_daemon()
+    it.smcu.start_daemon()
+    works_by_smc_r(it, 8902)
+
+
+def a_kernel_without_an_rnic_declines(it):
+    guest = it.guests["a"]
+    guest.run("network", "rxe", "remove", "rxe0")
+    port = next(ports)
+    seen = seen_as_tcp(it, to_guest(it, port, "--hold"), port)
+    expect((seen["mode"], seen["reason"]), ("tcp", NO_DEVICE), "the guest's mode and reason")
+    declined(it, port, [PROPOSAL, DECLINE], NO_DEVICE)
+    port = next(ports)
+    seen = seen_as_tcp(it, from_guest(it, port, "--hold"), port)
+    expect((seen["mode"], seen["reason"]), ("tcp", NO_COMMON_WAY), "the guest's mode and reason")
+    declined(it, port, [DECLINE], NO_COMMON_WAY)
+    guest.run("network", "rxe", "add", "rxe0", "eth0")
+    wait_until(lambda: guest.smc("devices"), "the guest has an RNIC again")
+    # The kernel has told nobody that its links are gone: who next uses a group finds out, and is TCP.
+    for start in ROLES:
+        expect_good_end(start(it, next(ports)), 500)
+    works_by_smc_r(it, 8904)
+
+
+def a_side_without_smc_gets_tcp(it):
+    """Programs of the guest that use TCP with ours, and a program of the host without smcu."""
+    guest, address = it.guests["a"], it.guests["a"].address
+    port = next(ports)
+    there = guest.start("exchange", "serve", f"--address={address}", f"--port={port}")
+    there.expect("listening")
+    expect_good_end((there, it.smcu.exchange("connect", f"--address={address}", f"--port={port}")),
+                    500)
+    expect(SMC_OPTION in it.capture.syn(port).options, True, "an SMC option in our SYN")
+    expect(SMC_OPTION in it.capture.syn_ack(port).options, False, "one in the guest's SYN-ACK")
+    expect(clc(it, port), [], "what was said in CLC")
+    port = next(ports)
+    here = it.smcu.exchange("serve", f"--address={lab.HOST}", f"--port={port}")
+    here.expect("listening")
+    expect_good_end((here, guest.start("exchange", "connect", f"--address={lab.HOST}",
+                                       f"--port={port}")), 500)
+    expect(SMC_OPTION in it.capture.syn_ack(port).options, False, "an SMC option in our SYN-ACK")
+    port = next(ports)
+    here = it.exchange("serve", f"--address={lab.HOST}", f"--port={port}")
+    here.expect("listening")
+    pair = here, guest.start("exchange", "connect", "--smc", f"--address={lab.HOST}",
+                             f"--port={port}", "--hold")
+    expect(seen_as_tcp(it, pair, port)["reason"], NO_SMC, "the guest's reason")
+
+
+def both_sides_speak_ipv6_by_tcp(it):
+    """
+    SMC-Rv2 is for IPv4 in Linux, and v1 needs a RoCE version 1 GID: over IPv6 the stock kernel can
+    only fall back.  The capture's helpers read IPv4, so the whole of it is searched.
+    """
+    guest = it.guests["a"]
+    lab.ip("address", "add", f"{HOST6}/64", "dev", lab.BRIDGE, "nodad")
+    guest.write("/proc/sys/net/ipv6/conf/eth0/accept_dad", 0)
+    guest.run("network", "address", "eth0", f"{GUEST6}/64")
+    for start, address in ((to_guest, GUEST6), (from_guest, HOST6)):
+        for words, size in ((("--hold",), 500), (("--stream", "--size=65536", "--count=32"), 2097152)):
+            port = next(ports)
+            pair = start(it, port, *words, address=address)
+            if size == 500:
+                expect(seen_as_tcp(it, pair, port)["mode"], "tcp", "the guest's mode")
+            else:
+                expect_good_end(pair, size)
+    works_by_smc_r(it, 8906)
+
+
+def no_application_sees_clc(it):
+    """What programs read was checked by them; the log has their words."""
+    with open(os.path.join(it.directory, "host.log"), encoding="utf-8", errors="replace") as log:
+        expect("wrong at" in log.read(), False, "that a program read something wrong")
+
+
+if __name__ == "__main__":
+    lab.main("smcr_fallback", ["a"], [
+        hosts_without_a_common_eid_speak_tcp,
+        smcu_without_an_rnic_offers_nothing,
+        a_kernel_without_an_rnic_declines,
+        a_side_without_smc_gets_tcp,
+        both_sides_speak_ipv6_by_tcp,
+        no_application_sees_clc,
+    ], before=start_smcu(), after=stop_smcu)

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a RENDEZVOUS must be, and what becomes of a connection that may not be SMC-R
+ */
+#include "remote.h"
+
+#define ALL_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+/* Sends @end with a descriptor replaced; the session must end, and nothing may be left. */
+static void expect_doom(struct end *end, unsigned int which, int fd)
+{
+	int *const places[] = {&end->tcp, &end->segment, &end->data[1], &end->space[1],
+			       &end->stand_in[1]};
+	int session = session_open();
+	int kept = *places[which];
+
+	*places[which] = fd;
+	end_send(end, session);
+	eventually(is_doomed(session));
+	assert_int_equal(world.apps.remotes.count, 0);
+	if (which < 2) /* (the others were closed when they were sent) */
+		close(fd);
+	if (which < 2)
+		*places[which] = kept;
+	else
+		close(kept);
+	close(session);
+	end_free(end);
+}
+
+static void a_segment_without_its_seals_ends_the_session(void **state)
+{
+	static const int seals[] = {0, F_SEAL_SHRINK | F_SEAL_GROW, F_SEAL_GROW | F_SEAL_SEAL,
+				    F_SEAL_SHRINK | F_SEAL_SEAL};
+	struct end end;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(seals) / sizeof(*seals); i++) {
+		end_make(&end, RENDEZVOUS_CLIENT);
+		expect_doom(&end, 1, sealed("segment", segment_size(RING_BYTES), seals[i]));
+	}
+}
+
+static void a_segment_of_another_size_ends_the_session(void **state)
+{
+	static const uint64_t sizes[] = {0, SEGMENT_PAGE + RING_BYTES,
+					 SEGMENT_PAGE + 2ULL * RING_BYTES - 1,
+					 SEGMENT_PAGE + 4ULL * RING_BYTES};
+	struct end end;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		end_make(&end, RENDEZVOUS_CLIENT);
+		expect_doom(&end, 1, sealed("segment", sizes[i], ALL_SEALS));
+	}
+}
+
+static void a_segment_that_cannot_be_written_ends_the_session(void **state)
+{
+	struct end end;
+
+	(void)state;
+	end_make(&end, RENDEZVOUS_CLIENT);
+	expect_doom(&end, 1,
+		    sealed("segment", segment_size(RING_BYTES), ALL_SEALS | F_SEAL_FUTURE_WRITE));
+}
+
+static void descriptors_of_another_kind_end_the_session(void **state)
+{
+	struct end end;
+
+	(void)state;
+	end_make(&end, RENDEZVOUS_CLIENT);
+	expect_doom(&end, 0, socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+	end_make(&end, RENDEZVOUS_CLIENT);
+	expect_doom(&end, 0, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	end_make(&end, RENDEZVOUS_CLIENT);
+	expect_doom(&end, 1, open("/dev/null", O_RDWR | O_CLOEXEC));
+	end_make(&end, RENDEZVOUS_CLIENT);
+	expect_doom(&end, 2, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	end_make(&end, RENDEZVOUS_CLIENT);
+	expect_doom(&end, 3, open("/dev/null", O_RDWR | O_CLOEXEC));
+	end_make(&end, RENDEZVOUS_CLIENT);
+	expect_doom(&end, 4, socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+}
+
+/* It is declined as @diagnosis, and goes on by TCP. */
+static void expect_decline(struct end *end, uint32_t diagnosis)
+{
+	struct clc_message message;
+
+	assert_int_equal(end_write(end, "plain", 5), 5);
+	eventually(peer_clc(end, &message));
+	assert_int_equal(message.type, CLC_DECLINE);
+	assert_int_equal(message.decline.diagnosis, diagnosis);
+	expect_text(end->peer, "plain");
+	eventually(marks(end) & MARK_BACK);
+	eventually(world.apps.remotes.count == 0);
+	end_free(end);
+}
+
+static void a_limit_declines(void **state)
+{
+	struct end end;
+
+	(void)state;
+	world.config.memory_per_user = segment_size(RING_BYTES) - 1;
+	end_open(&end, RENDEZVOUS_CLIENT);
+	world.config.memory_per_user = 512ULL << 30;
+	expect_decline(&end, CLC_NO_MEMORY);
+}
+
+static void beyond_twice_the_limit_is_a_reset(void **state)
+{
+	struct end ends[4], end;
+
+	(void)state;
+	world.config.connections_per_user = 2;
+	for (int i = 0; i < 4; i++)
+		end_open(&ends[i], RENDEZVOUS_SERVER);
+	assert_int_equal(world.apps.remotes.count, 4);
+	end_open(&end, RENDEZVOUS_SERVER);
+	assert_int_equal(world.apps.remotes.count, 4);
+	world.config.connections_per_user = 65536;
+	eventually(stream_state(end.stand_in[0]) == ECONNRESET);
+	assert_int_equal(stream_state(end.peer), ECONNRESET);
+	end_free(&end);
+	for (int i = 0; i < 4; i++) {
+		peer_says(&ends[i], NULL, "plain");
+		end_free(&ends[i]);
+	}
+}
+
+static void a_rule_declines(void **state)
+{
+	char port[16];
+	struct end end;
+
+	(void)state;
+	end_make(&end, RENDEZVOUS_CLIENT);
+	snprintf(port, sizeof(port), "%u", end.message.peer.port);
+	assert_int_equal(rules_add(&world.config.rules, RULE_PORT, RULE_DENY, port), 0);
+	end_send(&end, world.session);
+	rules_clear(&world.config.rules, RULE_PORT, RULE_DENY);
+	expect_decline(&end, CLC_CONFIGURATION);
+}
+
+static void a_connection_that_passes_no_adapter_is_declined(void **state)
+{
+	struct end end;
+
+	(void)state;
+	world.no_rnic_here = true;
+	end_open(&end, RENDEZVOUS_CLIENT);
+	expect_decline(&end, CLC_NO_DEVICE);
+}
+
+static void addresses_that_are_not_the_sockets_decline(void **state)
+{
+	struct end end;
+
+	(void)state;
+	end_make(&end, RENDEZVOUS_CLIENT);
+	end.message.local.port ^= 1;
+	end_send(&end, world.session);
+	expect_decline(&end, CLC_NO_DEVICE);
+}
+
+static void without_any_adapter_both_ends_are_reset(void **state)
+{
+	struct end end;
+
+	(void)state;
+	world.engine.rnic_count = 0;
+	end_open(&end, RENDEZVOUS_SERVER);
+	eventually(stream_state(end.stand_in[0]) == ECONNRESET);
+	assert_int_equal(stream_state(end.peer), ECONNRESET);
+	assert_int_equal(world.apps.remotes.count, 0);
+	end_free(&end);
+}
+
+static void the_end_of_the_engine_is_a_reset_or_tcp(void **state)
+{
+	struct clc_message message;
+	struct end end;
+
+	(void)state;
+	end_open(&end, RENDEZVOUS_CLIENT);
+	eventually(peer_clc(&end, &message));
+	proto_host_stop(&world.rnic.host);
+	peer_says(&end, NULL, "plain");
+	eventually(marks(&end) & MARK_BACK);
+	expect_text(end.tcp, "plain");
+	end_free(&end);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, test_begin, test_end)
+		TEST(a_segment_without_its_seals_ends_the_session),
+		TEST(a_segment_of_another_size_ends_the_session),
+		TEST(a_segment_that_cannot_be_written_ends_the_session),
+		TEST(descriptors_of_another_kind_end_the_session),
+		TEST(a_limit_declines),
+		TEST(beyond_twice_the_limit_is_a_reset),
+		TEST(a_rule_declines),
+		TEST(a_connection_that_passes_no_adapter_is_declined),
+		TEST(addresses_that_are_not_the_sockets_decline),
+		TEST(without_any_adapter_both_ends_are_reset),
+		TEST(the_end_of_the_engine_is_a_reset_or_tcp),
+	};
+
+	return run_both_ways(tests);
+}
