@@ -5,6 +5,7 @@
 # or ends as TCP would end it.  The seed is printed; `chaos run --seed=S` rolls the same dice.
 #
 # time limit: 240
+# takes: 55
 . "$(dirname "$0")/lib.sh"
 
 seconds=${1:-15} seed=${2:-$RANDOM}

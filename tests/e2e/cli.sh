@@ -7,6 +7,7 @@
 #                      +-- nobody answers: smcud --per-user, which ends after its last user
 #
 # time limit: 180
+# takes: 32
 set -u
 unset SMCU_SOCKET SMCU_MOVE_AFTER SMCU_REQUIRE SMCU_VERBOSE LD_PRELOAD
 

@@ -4,6 +4,7 @@
 # hand-over agree on one of the two ways, new ones are TCP, and a new smcud is picked up.
 #
 # time limit: 180
+# takes: 45
 . "$(dirname "$0")/lib.sh"
 
 streams=${1:-1500} seed=${2:-$RANDOM}

@@ -5,6 +5,7 @@
 #
 # not for: asan (unit tests and fuzzers have the same code there)
 # time limit: 180
+# takes: 30
 . "$(dirname "$0")/lib.sh"
 
 captures=$source_dir/tests/captures

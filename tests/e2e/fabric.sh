@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # not for: asan (unit tests and fuzzers have the same code there)
 # time limit: 120
+# takes: 28
 #
 # Two soft adapters, a process each, on the two ends of a wire:
 #

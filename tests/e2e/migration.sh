@@ -6,6 +6,7 @@
 # at any moment.  A failure prints the line that replays it.
 #
 # time limit: 240
+# takes: 90
 . "$(dirname "$0")/lib.sh"
 
 streams=${1:-3000} writers=${2:-1000} seed=${3:-$RANDOM}

@@ -4,6 +4,7 @@
 # small, whole and in ranges, whether both sides are under smcu or one.
 #
 # time limit: 120
+# takes: 24
 . "$(dirname "$0")/lib.sh"
 PATH=$PATH:/usr/sbin
 need nginx curl sha256sum

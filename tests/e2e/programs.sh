@@ -4,6 +4,7 @@
 # netcat-like pipes.  Content is checked wherever the program has any.
 #
 # time limit: 180
+# takes: 20
 . "$(dirname "$0")/lib.sh"
 
 daemon_start

@@ -4,6 +4,7 @@
 # subscribe, beside a save in the background, and replication of 200 MB between two servers, through shared memory.
 #
 # time limit: 180
+# takes: 33
 . "$(dirname "$0")/lib.sh"
 need redis-server redis-cli
 

@@ -8,6 +8,7 @@
 #   web_client.py ====> haproxy (reload) ====> nginx
 #
 # time limit: 180
+# takes: 40
 . "$(dirname "$0")/lib.sh"
 PATH=$PATH:/usr/sbin
 need nginx python3

@@ -6,6 +6,7 @@
 #
 # alone: the eBPF programs are one set a kernel
 # time limit: 600
+# takes: 94
 . "$(dirname "$0")/hosts.sh"
 need python3 nft
 exchange=$programs/exchange

@@ -8,6 +8,7 @@
 # alone: the eBPF programs are one set a kernel
 # not for: asan (the protocol's part of it is in unit tests there; timeouts of seconds are most of this)
 # time limit: 600
+# takes: 124
 . "$(dirname "$0")/hosts.sh"
 need python3 nft
 rogue=$source_dir/tests/e2e/remote_rogue.py

@@ -5,6 +5,7 @@
 #
 # alone: the eBPF programs are one set a kernel
 # time limit: 300
+# takes: 60
 . "$(dirname "$0")/hosts.sh"
 PATH=$PATH:/usr/sbin
 need python3 redis-server redis-cli redis-benchmark nginx curl wrk iperf3 sshd scp ssh-keygen

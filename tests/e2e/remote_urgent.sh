@@ -5,6 +5,7 @@
 #
 # alone: the eBPF programs are one set a kernel
 # time limit: 180
+# takes: 35
 . "$(dirname "$0")/hosts.sh"
 urgent=$programs/urgent
 exchange=$programs/exchange

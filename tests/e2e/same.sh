@@ -8,6 +8,7 @@
 #   same.sh random SEED [N]     each behaviour draws when; one behaviour in N, drawn too (all)
 #
 # time limit: 300
+# takes: 90
 . "$(dirname "$0")/lib.sh"
 
 # Connections that stay TCP, by rule: nothing to prove there but that they work.

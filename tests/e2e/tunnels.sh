@@ -7,6 +7,7 @@
 #   echo_client.py ==== stunnel ====TLS==== stunnel ==== socat (echo)
 #
 # time limit: 120
+# takes: 45
 . "$(dirname "$0")/lib.sh"
 need openssl curl python3
 

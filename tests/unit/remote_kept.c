@@ -104,7 +104,7 @@ static void without_a_number_it_serves_once(void **state)
 	end_again(&end);
 	end.message.segment = end.message.use = 1;
 	end_send_again(&end, world.session);
-	assert_true(is_doomed(world.session));
+	eventually(is_doomed(world.session));
 	end_free(&end);
 }
 
@@ -117,7 +117,7 @@ static void one_in_use_ends_the_session(void **state)
 	first = end;
 	end_again(&end);
 	end_send_again(&end, world.session);
-	assert_true(is_doomed(world.session));
+	eventually(is_doomed(world.session));
 	close_once(&first.tcp);
 	close_once(&first.peer);
 	close_once(&first.stand_in[0]);
@@ -135,7 +135,7 @@ static void one_of_another_size_ends_the_session(void **state)
 	end_again(&end);
 	end.message.ring_bytes *= 2;
 	end_send_again(&end, world.session);
-	assert_true(is_doomed(world.session));
+	eventually(is_doomed(world.session));
 	end_free(&end);
 }
 
