@@ -30,15 +30,19 @@ static int work(void *context)
 	int sleep = LOOP_FOREVER;
 	bool busy = false;
 
+	for (unsigned int i = 0; i < engine->rnic_count; i++)
+		busy |= rnic_work(engine->rnics[i]);
+	if (engine->ending && !has_link_groups(engine))
+		loop_stop(engine->loop);
+	if (remotes_rest(engine->apps, busy))
+		return 0;
 	for (unsigned int i = 0; i < engine->rnic_count; i++) {
-		int next = rnic_work(engine->rnics[i], &busy);
+		int next = rnic_rest(engine->rnics[i]);
 
 		if (sleep < 0 || (next >= 0 && next < sleep))
 			sleep = next;
 	}
-	if (engine->ending && !has_link_groups(engine))
-		loop_stop(engine->loop);
-	return remotes_rest(engine->apps, busy) ? 0 : sleep;
+	return sleep;
 }
 
 static void name_host(uint8_t name[CLC_HOST_SIZE])

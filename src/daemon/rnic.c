@@ -309,6 +309,16 @@ no_device:
 	return NULL;
 }
 
+void rnic_give_answers(struct rnic *rnic)
+{
+	struct answer *answer;
+
+	while ((answer = next_answer(rnic))) {
+		give(answer);
+		free(answer);
+	}
+}
+
 static void take_events(struct rnic *rnic)
 {
 	struct fabric_event event;
@@ -325,13 +335,9 @@ static void take_events(struct rnic *rnic)
 static bool exchange(struct rnic *rnic)
 {
 	struct fabric_completion completion;
-	struct answer *answer = next_answer(rnic);
-	bool any = answer;
+	bool any = rnic->answers;
 
-	if (answer) {
-		give(answer);
-		free(answer);
-	}
+	rnic_give_answers(rnic);
 	/* One by one: what a completion leads to may destroy the queue pair of the next. */
 	while (fabric_poll(rnic->device, &completion, 1)) {
 		rnic_complete(&completion);
@@ -353,7 +359,7 @@ static int milliseconds_until(uint64_t deadline, uint64_t now)
 	return left > INT_MAX ? INT_MAX : (int)left;
 }
 
-int rnic_work(struct rnic *rnic, bool *busy)
+bool rnic_work(struct rnic *rnic)
 {
 	uint64_t now = rnic_now();
 	unsigned int rounds = 0;
@@ -363,10 +369,17 @@ int rnic_work(struct rnic *rnic, bool *busy)
 	rnic->taken = false;
 	while (rounds < ROUNDS_A_TURN && exchange(rnic))
 		rounds++;
-	*busy |= rounds > 0;
-	now = rnic_now();
-	fabric_flush(rnic->device, now);
-	if (rounds == ROUNDS_A_TURN || rnic->answers)
+	rnic->unfinished = rounds == ROUNDS_A_TURN;
+	fabric_flush(rnic->device, rnic_now(), true);
+	return rounds > 0;
+}
+
+int rnic_rest(struct rnic *rnic)
+{
+	const uint64_t now = rnic_now();
+
+	fabric_flush(rnic->device, now, false);
+	if (rnic->unfinished || rnic->answers)
 		return 0;
 	return milliseconds_until(fabric_deadline(rnic->device), now);
 }
@@ -376,7 +389,7 @@ void rnic_close(struct rnic *rnic)
 	proto_host_stop(&rnic->host);
 	while (exchange(rnic))
 		;
-	fabric_flush(rnic->device, rnic_now());
+	fabric_flush(rnic->device, rnic_now(), false);
 	loop_watch_remove(rnic->engine->loop, &rnic->watch);
 	if (fabric_close(rnic->device))
 		log_say(LOG_ERR, "RNIC %s: %u links and %u regions are left", rnic->name,

@@ -46,7 +46,7 @@ struct answer {
  * @name: of the interface
  * @device: the adapter
  * @watch: its descriptor
- * @taken: what has arrived was taken in this turn
+ * @taken: what has arrived was taken in this turn; @unfinished: there is more for the next one
  * @host: the protocol
  * @gid_index: of the address that the protocol names, [0] in v1, [1] in v2
  * @vlan: of the interface
@@ -59,6 +59,7 @@ struct rnic {
 	struct fabric_device *device;
 	struct loop_watch watch;
 	bool taken;
+	bool unfinished;
 	struct proto_host host;
 	unsigned int gid_index[2];
 	int vlan;
@@ -86,13 +87,14 @@ struct rnic *rnic_open(struct engine *engine, const struct rnic_options *options
 
 void rnic_close(struct rnic *rnic);
 
-/**
- * rnic_work - do what is due
- * @busy: set to true if anything was
- *
- * Return: how many milliseconds the loop may sleep then.
- */
-int rnic_work(struct rnic *rnic, bool *busy);
+/* rnic_work - do what is due; true if anything was */
+bool rnic_work(struct rnic *rnic);
+
+/* rnic_give_answers - what the protocol asked for, as far as it is known */
+void rnic_give_answers(struct rnic *rnic);
+
+/* rnic_rest - send what was held back; how many milliseconds the loop may sleep then */
+int rnic_rest(struct rnic *rnic);
 
 /* For the files of the engine. */
 

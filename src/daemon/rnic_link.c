@@ -169,7 +169,7 @@ static void destroy(struct rnic *rnic, struct link *of)
 	if (!link)
 		return;
 	/* What was posted, the end of the link group perhaps, is to leave before. */
-	fabric_flush(rnic->device, rnic_now());
+	fabric_flush(rnic->device, rnic_now(), false);
 	if (link->pair)
 		fabric_destroy(link->pair);
 	link->pair = NULL;

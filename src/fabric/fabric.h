@@ -278,7 +278,7 @@ struct fabric_ops {
 	uint64_t (*deadline)(struct fabric_device *device);
 	void (*run)(struct fabric_device *device, uint64_t now);
 	void (*take)(struct fabric_device *device, uint64_t now);
-	void (*flush)(struct fabric_device *device, uint64_t now);
+	void (*flush)(struct fabric_device *device, uint64_t now, bool more);
 	unsigned int (*poll)(struct fabric_device *device, struct fabric_completion *completions,
 			     unsigned int max);
 	bool (*event)(struct fabric_device *device, struct fabric_event *event);
@@ -368,10 +368,14 @@ static inline void fabric_take(struct fabric_device *device, uint64_t now)
 	device->ops->take(device, now);
 }
 
-/* fabric_flush - send what was posted */
-static inline void fabric_flush(struct fabric_device *device, uint64_t now)
+/**
+ * fabric_flush - send what was posted
+ * @more: this is called again at once, whatever happens: an answer may be held back for a moment, to leave with
+ *	what is posted then
+ */
+static inline void fabric_flush(struct fabric_device *device, uint64_t now, bool more)
 {
-	device->ops->flush(device, now);
+	device->ops->flush(device, now, more);
 }
 
 /* fabric_poll - the next completions, @max at most; in order for each queue pair and direction */

@@ -217,7 +217,7 @@ void bench_datagram(struct bench *bench, const uint8_t *bytes, size_t size)
 	struct soft_datagram datagram = datagram_of(bytes, size);
 
 	soft_receive(&bench->soft, &datagram);
-	fabric_flush(&bench->soft.base.fabric, bench->soft.now);
+	fabric_flush(&bench->soft.base.fabric, bench->soft.now, bench->more);
 }
 
 void bench_receive(struct bench *bench, const struct roce_packet *packet)
@@ -251,7 +251,7 @@ void bench_post(struct bench *bench, enum fabric_opcode opcode, uint64_t id, uin
 				 ? fabric_post_send(bench->pair, &request)
 				 : fabric_post_write(bench->pair, &request, 0x1000, 7),
 			 0);
-	fabric_flush(&bench->soft.base.fabric, bench->soft.now);
+	fabric_flush(&bench->soft.base.fabric, bench->soft.now, bench->more);
 }
 
 void bench_post_receive(struct bench *bench, uint64_t id)

@@ -23,6 +23,7 @@
 /**
  * struct bench - the device and what it sent
  * @sent: packets since bench_clear(), taken apart; @sent_count: how many
+ * @more: what is flushed is not the last of it, see fabric_flush()
  * @window: may be written by the peer; @buffer: to send from; @slot: for one receive
  */
 struct bench {
@@ -31,6 +32,7 @@ struct bench {
 	bool filled;
 	struct roce_packet sent[BENCH_SENT_MAX];
 	unsigned int sent_count;
+	bool more;
 	uint64_t random;
 	struct fabric_domain *domain;
 	struct fabric_queue_pair *pair;

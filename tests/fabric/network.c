@@ -80,7 +80,7 @@ static void a_message_can_arrive_whose_sender_hears_that_it_failed(void **state)
 		open_ends(kind, &(struct world_rates){.seed = 1});
 		assert_true(end_receive(&ends[1]));
 		assert_true(end_send(&ends[0], 44, FABRIC_SIGNALED));
-		fabric_flush(world.devices[0], world.now);
+		fabric_flush(world.devices[0], world.now, false);
 		port_set(kind, 0, false); /* for good: no answer comes through */
 		ends_run(&world, ends, 3000 * MS);
 		assert_int_equal(ends[1].received, 1);
@@ -98,7 +98,7 @@ static bool is_seen_in_part(uint64_t seed)
 	open_ends(WORLD_SIM,
 		  &(struct world_rates){.seed = seed, .partial = 1000000, .delay_most = 2 * MS});
 	assert_true(end_write(&ends[0], length, FABRIC_SIGNALED));
-	fabric_flush(world.devices[0], world.now);
+	fabric_flush(world.devices[0], world.now, false);
 	while (!end_is_done(&ends[0])) {
 		uint32_t written = 0;
 

@@ -133,7 +133,7 @@ static void post_both(uint32_t index)
 	memset(received, 0, size);
 	must(fabric_post_receive(pair, index, &to), "post a receive");
 	must(fabric_post_send(pair, &request), "post a SEND");
-	fabric_flush(device, now_ns());
+	fabric_flush(device, now_ns(), false);
 }
 
 static void await_both(void)

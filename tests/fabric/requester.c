@@ -346,7 +346,7 @@ static void inline_bytes_are_those_of_the_post(void **state)
 	request.pieces[0].length = FABRIC_INLINE_MAX;
 	assert_int_equal(fabric_post_send(bench->pair, &request), 0);
 	bytes[0] = 2;
-	fabric_flush(bench->pair->device, 0);
+	fabric_flush(bench->pair->device, 0, false);
 	assert_int_equal(bench->train.bytes[ROCE_BTH_SIZE], 1);
 }
 

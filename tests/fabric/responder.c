@@ -385,6 +385,74 @@ static void what_is_not_from_the_peer_is_dropped(void **state)
 	assert_int_equal(bench->window[0], 0);
 }
 
+static void hold_one(struct bench *bench)
+{
+	bench->more = true;
+	receive_write(bench, FIRST, 13);
+	assert_int_equal(bench->sent_count, 0);
+	assert_memory_equal(bench->window, bytes, 13);
+}
+
+static void the_answer_to_one_message_leaves_with_a_request(void **state)
+{
+	struct bench *bench = *state;
+
+	hold_one(bench);
+	bench_post(bench, FABRIC_WRITE, 1, 100, FABRIC_SIGNALED);
+	assert_int_equal(bench->sent_count, 2);
+	assert_int_equal(bench->soft.counters.trains, 1);
+	assert_int_equal(bench->sent[0].bth.opcode, ROCE_WRITE_ONLY);
+	assert_int_equal(bench->sent[1].bth.opcode, ROCE_ACKNOWLEDGE);
+	assert_int_equal(bench->sent[1].bth.sequence, FIRST);
+	assert_int_equal(fabric_deadline(&bench->soft.base.fabric),
+			 ((struct soft_pair *)bench->pair)->requester.timer);
+}
+
+static void the_answer_to_two_messages_is_not_held(void **state)
+{
+	struct bench *bench = *state;
+
+	hold_one(bench);
+	receive_write(bench, FIRST + 1, 5);
+	bench_sent_is(bench, ROCE_ACK_NO_CREDITS, FIRST + 1, 2);
+}
+
+static void an_answer_is_held_for_a_moment(void **state)
+{
+	struct bench *bench = *state;
+	struct fabric_device *device = &bench->soft.base.fabric;
+	const uint64_t until = bench->soft.now + SOFT_HOLD;
+
+	hold_one(bench);
+	assert_int_equal(fabric_deadline(device), until);
+	fabric_take(device, until - 1);
+	fabric_flush(device, until - 1, true);
+	assert_int_equal(bench->sent_count, 0);
+	fabric_take(device, until);
+	fabric_flush(device, until, true);
+	bench_sent_is(bench, ROCE_ACK_NO_CREDITS, FIRST, 1);
+	assert_int_equal(fabric_deadline(device), FABRIC_NEVER);
+}
+
+static void with_the_last_flush_nothing_is_held(void **state)
+{
+	struct bench *bench = *state;
+
+	hold_one(bench);
+	fabric_flush(&bench->soft.base.fabric, bench->soft.now, false);
+	bench_sent_is(bench, ROCE_ACK_NO_CREDITS, FIRST, 1);
+}
+
+static void a_refusal_is_not_held(void **state)
+{
+	struct bench *bench = *state;
+
+	hold_one(bench);
+	receive_part(bench, ROCE_SEND_MIDDLE, FIRST + 1, BENCH_MTU);
+	bench_sent_is(bench, ROCE_NAK_INVALID_REQUEST, FIRST + 1, 1);
+	bench_fatal(bench, FABRIC_REMOTE_INVALID);
+}
+
 int main(void)
 {
 #define BENCH_TEST(name) cmocka_unit_test_setup_teardown(name, open_bench, close_bench)
@@ -414,6 +482,11 @@ int main(void)
 		BENCH_TEST(a_send_longer_than_its_receive_fails_both_ends),
 		BENCH_TEST(a_receive_in_memory_that_is_gone_fails_both_ends),
 		BENCH_TEST(what_is_not_from_the_peer_is_dropped),
+		BENCH_TEST(the_answer_to_one_message_leaves_with_a_request),
+		BENCH_TEST(the_answer_to_two_messages_is_not_held),
+		BENCH_TEST(an_answer_is_held_for_a_moment),
+		BENCH_TEST(with_the_last_flush_nothing_is_held),
+		BENCH_TEST(a_refusal_is_not_held),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -288,7 +288,7 @@ static void exact(struct end *end)
 			end->buffer[note.offset + i] = byte_at(index, i);
 		write_window(end, note.offset, note.length, 0);
 		send_note(end, &note);
-		fabric_flush(end->device, now_ns());
+		fabric_flush(end->device, now_ns(), false);
 	}
 	while (end->executed < ROUNDS || end->received < ROUNDS)
 		work(end, true);
@@ -310,7 +310,7 @@ static double write_for_some_time(struct end *end)
 	while ((double)(now_ns() - since) < seconds * 1e9) {
 		while (started - (end->executed - base) < DEPTH)
 			write_window(end, started++ % DEPTH * MESSAGE, MESSAGE, FABRIC_SIGNALED);
-		fabric_flush(end->device, now_ns());
+		fabric_flush(end->device, now_ns(), false);
 		work(end, true);
 	}
 	fabric = rate((uint64_t)(end->executed - base) * MESSAGE, since);

@@ -134,7 +134,7 @@ static void post_and_run(struct load *load, uint64_t *random, unsigned int most)
 		for (unsigned int i = 0; i < 2 * load->count; i++)
 			random_posts(&load->ends[i / 2][i % 2], random, most);
 		if (sim_random(random) % 2)
-			fabric_flush(load->world.devices[0], load->world.now);
+			fabric_flush(load->world.devices[0], load->world.now, false);
 		load_step(load, sim_random(random) % 200000);
 	}
 	for (unsigned int turns = 0; turns < 40000 && !is_done(load); turns++) {

@@ -332,7 +332,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 		take_step(data);
 		if (data[0] & 0x80)
-			fabric_flush(&device->base.fabric, device->now);
+			fabric_flush(&device->base.fabric, device->now, false);
 	}
 	heard();
 	close_all();

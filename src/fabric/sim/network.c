@@ -42,11 +42,12 @@ static void arrived(struct sim_device *device, const struct sim_message *message
 		sim_request_arrived(pair, message);
 }
 
-static void sim_flush(struct fabric_device *fabric, uint64_t now)
+static void sim_flush(struct fabric_device *fabric, uint64_t now, bool more)
 {
 	struct sim_device *device = (struct sim_device *)fabric;
 	struct sim_pair *pair, *next;
 
+	(void)more;
 	if (device->frozen)
 		return;
 	device->now = now;
@@ -82,7 +83,7 @@ static void sim_run(struct fabric_device *fabric, uint64_t now)
 		free(message);
 	}
 	timers(device);
-	sim_flush(fabric, now);
+	sim_flush(fabric, now, false);
 }
 
 static uint64_t sim_deadline(struct fabric_device *fabric)

@@ -27,9 +27,17 @@ static void deactivate(struct soft_pair *pair)
 	pair->active = false;
 }
 
-void soft_timed(struct soft_pair *pair, bool waits)
+static uint64_t pair_deadline(const struct soft_pair *pair)
+{
+	const uint64_t held = responder_held(pair);
+
+	return held < pair->requester.timer ? held : pair->requester.timer;
+}
+
+void soft_timed(struct soft_pair *pair)
 {
 	struct soft_timed *timed = &soft_device_of(pair)->timed;
+	const bool waits = pair_deadline(pair) != FABRIC_NEVER;
 
 	if (waits == pair->timed)
 		return;
@@ -46,7 +54,7 @@ static void soft_output(struct soft_device *device)
 	struct soft_pair *pair;
 
 	while ((pair = TAILQ_FIRST(&device->active))) {
-		if (!responder_output(pair) || !requester_output(pair))
+		if (!requester_output(pair) || !responder_output(pair))
 			break;
 		deactivate(pair);
 		if (requester_wants(pair))
@@ -155,6 +163,7 @@ static void stop(struct base_pair *base, bool last)
 	struct soft_pair *pair = (struct soft_pair *)base;
 
 	requester_stop(pair);
+	responder_stop(pair, last);
 	if (last || !pair->responder.due)
 		deactivate(pair);
 }
@@ -165,8 +174,20 @@ static void timers(struct soft_device *device)
 
 	for (pair = TAILQ_FIRST(&device->timed); pair; pair = next) {
 		next = TAILQ_NEXT(pair, timed_link);
+		if (responder_held(pair) <= device->now)
+			responder_let_go(pair);
 		if (pair->requester.timer <= device->now)
 			requester_timeout(pair);
+	}
+}
+
+static void let_go_all(struct soft_device *device)
+{
+	struct soft_pair *pair, *next;
+
+	for (pair = TAILQ_FIRST(&device->timed); pair; pair = next) {
+		next = TAILQ_NEXT(pair, timed_link);
+		responder_let_go(pair);
 	}
 }
 
@@ -185,10 +206,16 @@ static void soft_run(struct fabric_device *fabric, uint64_t now)
 	soft_output(soft_of(fabric));
 }
 
-static void soft_flush(struct fabric_device *fabric, uint64_t now)
+static void soft_flush(struct fabric_device *fabric, uint64_t now, bool more)
 {
-	soft_of(fabric)->now = now;
-	soft_output(soft_of(fabric));
+	struct soft_device *device = soft_of(fabric);
+
+	device->now = now;
+	device->more = more;
+	if (!more)
+		let_go_all(device);
+	soft_output(device);
+	device->more = false;
 }
 
 static uint64_t soft_deadline(struct fabric_device *fabric)
@@ -200,8 +227,8 @@ static uint64_t soft_deadline(struct fabric_device *fabric)
 	if (!TAILQ_EMPTY(&device->active) && !device->transport->blocked(device->context))
 		return 0;
 	TAILQ_FOREACH(pair, &device->timed, timed_link)
-	if (pair->requester.timer < deadline)
-		deadline = pair->requester.timer;
+	if (pair_deadline(pair) < deadline)
+		deadline = pair_deadline(pair);
 	return deadline;
 }
 

@@ -11,9 +11,12 @@
  *
  * Each queue pair has a requester (requester.h) and a responder (responder.h).  Neither sends by
  * itself: they say that something is due, which puts the queue pair in the list of *active* ones,
- * and soft_output() takes turns through that list, first the answer, then some packets.  So a batch
- * of datagrams that came in together is answered once, and a full transport stops everything at one
- * place.
+ * and soft_output() takes turns through that list, first some packets, then the answer, which is the shortest and
+ * so leaves in their train.  So a batch of datagrams that came in together is answered once, and a full transport
+ * stops everything at one place.
+ *
+ * The answer to a single message is *held* as long as more is to be sent soon (fabric_flush()), but not for longer
+ * than SOFT_HOLD: a request and its answer, of the programs above, then cost two datagrams instead of four.
  *
  * A queue pair that waits for something is in the list of *timed* ones.
  *
@@ -33,6 +36,7 @@
 #define SOFT_TRAIN_COUNT 64U
 #define SOFT_PACKET_MAX (ROCE_HEADERS_MAX + 4096U + ROCE_ICRC_SIZE)
 #define SOFT_IDS_CACHED 16U
+#define SOFT_HOLD 50000U /* nanoseconds: less than a peer that waits for the answer notices */
 
 /**
  * struct soft_train - datagrams to one destination: all of @segment bytes, but the last may be
@@ -128,6 +132,7 @@ struct soft_device {
 	struct fabric_gid gids[FABRIC_GIDS_MAX];
 	unsigned int gid_set;
 	uint64_t now;
+	bool more;
 	struct soft_train *train;
 	unsigned int train_max;
 	TAILQ_HEAD(soft_active, soft_pair) active;
@@ -168,8 +173,8 @@ void soft_receive(struct soft_device *device, const struct soft_datagram *datagr
 /* soft_activate - the queue pair has something to send */
 void soft_activate(struct soft_pair *pair);
 
-/* soft_timed - the queue pair waits for a deadline (requester's timer) or no longer */
-void soft_timed(struct soft_pair *pair, bool waits);
+/* soft_timed - the deadline for which the queue pair waits has changed: requester.timer, or responder.held_until */
+void soft_timed(struct soft_pair *pair);
 
 /* soft_counters - of a device whose backend is soft */
 const struct soft_counters *soft_counters(const struct fabric_device *device);

@@ -13,6 +13,11 @@ static bool fits(const struct soft_device *device, const struct soft_train *trai
 	       !memcmp(&train->path, &pair->route, sizeof(pair->route));
 }
 
+bool output_rides(const struct soft_device *device, const struct soft_pair *pair, uint32_t size)
+{
+	return device->train && device->train->count && fits(device, device->train, pair, size);
+}
+
 uint8_t *output_begin(struct soft_device *device, const struct soft_pair *pair, uint32_t size)
 {
 	struct soft_train *train = device->train;

@@ -42,13 +42,13 @@ void requester_start(struct soft_pair *pair)
 void requester_stop(struct soft_pair *pair)
 {
 	pair->requester.timer = FABRIC_NEVER;
-	soft_timed(pair, false);
+	soft_timed(pair);
 }
 
 static void set_timer(struct soft_pair *pair, uint64_t timer)
 {
 	pair->requester.timer = timer;
-	soft_timed(pair, timer != FABRIC_NEVER);
+	soft_timed(pair);
 }
 
 static bool has_packet(const struct soft_pair *pair)

@@ -57,11 +57,43 @@ void responder_start(struct soft_pair *pair)
 	pair->responder = (struct responder){.expected = pair->base.path.sequence};
 }
 
+/* What is due already is for more than one message then. */
 static void answer(struct soft_pair *pair, uint8_t syndrome)
 {
-	pair->responder.due = true;
-	pair->responder.syndrome = syndrome;
+	struct responder *responder = &pair->responder;
+	const bool alone = !responder->due && syndrome == ROCE_ACK_NO_CREDITS;
+
+	responder->held_until = alone ? soft_device_of(pair)->now + SOFT_HOLD : 0;
+	responder->due = true;
+	responder->syndrome = syndrome;
 	soft_activate(pair);
+}
+
+uint64_t responder_held(const struct soft_pair *pair)
+{
+	return pair->responder.held ? pair->responder.held_until : FABRIC_NEVER;
+}
+
+static void set_held(struct soft_pair *pair, bool held)
+{
+	pair->responder.held = held;
+	soft_timed(pair);
+}
+
+void responder_let_go(struct soft_pair *pair)
+{
+	if (!pair->responder.held)
+		return;
+	set_held(pair, false);
+	pair->responder.held_until = 0;
+	soft_activate(pair);
+}
+
+void responder_stop(struct soft_pair *pair, bool last)
+{
+	responder_let_go(pair);
+	if (last)
+		pair->responder.due = false;
 }
 
 /* First and Middle are full; Last is not empty. */
@@ -233,6 +265,7 @@ void responder_request(struct soft_pair *pair, const struct roce_packet *packet)
 
 bool responder_output(struct soft_pair *pair)
 {
+	struct soft_device *device = soft_device_of(pair);
 	struct responder *responder = &pair->responder;
 	bool ack = responder->syndrome == ROCE_ACK_NO_CREDITS;
 	struct roce_packet packet = {
@@ -247,11 +280,17 @@ bool responder_output(struct soft_pair *pair)
 
 	if (!responder->due)
 		return true;
-	to = output_begin(soft_device_of(pair), pair, ANSWER_SIZE);
+	if (device->more && device->now < responder->held_until &&
+	    !output_rides(device, pair, ANSWER_SIZE)) {
+		set_held(pair, true);
+		return true;
+	}
+	to = output_begin(device, pair, ANSWER_SIZE);
 	if (!to)
 		return false;
 	roce_encode(&packet, to, ANSWER_SIZE);
-	output_end(soft_device_of(pair), to, ANSWER_SIZE);
+	output_end(device, to, ANSWER_SIZE);
 	responder->due = false;
+	set_held(pair, false);
 	return true;
 }
