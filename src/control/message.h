@@ -234,7 +234,8 @@ struct message_withdraw {
  *   - what the daemon sends over it are the bytes of urgent data, of which the value means nothing; the shim
  *     takes them at any time, and gives the stand-in the owner (F_SETOWN) of the real socket
  *   - the shim shuts its writing down, after MARK_SHUT, when the application does; its end is closed
- *     with the application's last descriptor, after MARK_CLOSED, or without it if that was killed
+ *     with the application's last descriptor, after MARK_CLOSED, or without it if that was killed.  MARK_GONE
+ *     says the same a moment earlier: no call is at the segment any more
  *
  * The real socket is left alone by the shim until MARK_BACK; SO_LINGER is set on it as ever, and the daemon
  * reads it there.

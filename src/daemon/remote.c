@@ -15,16 +15,30 @@
 #include "ring/segment.h"
 
 #define AWAKE_YIELDS 100U /* turns without anything new before it sleeps */
+#define QUIET_TURNS 2U /* before what can wait is done */
+#define PUT_OFF_MOST 32U /* turns: it does not wait for ever */
 #define VAIN_LOOKS 256U /* at one remote before it is left alone, however busy others are */
+#define VAIN_LOOKS_UNWATCHED 32U /* at one that is new: each is a system call */
+
+void remote_look_later(struct remote *remote)
+{
+	if (!list_empty(&remote->of_active))
+		return;
+	list_append(&remote->apps->remotes.active, &remote->of_active);
+	loop_again(remote->apps->loop);
+}
 
 void remote_activate(struct remote *remote)
 {
 	remote->apps->remotes.touched = true;
 	remote->vain_looks = 0;
-	if (!list_empty(&remote->of_active))
-		return;
-	list_append(&remote->apps->remotes.active, &remote->of_active);
-	loop_again(remote->apps->loop);
+	remote_look_later(remote);
+}
+
+void remote_finish_later(struct remote *remote)
+{
+	if (list_empty(&remote->of_late))
+		list_append(&remote->apps->remotes.late, &remote->of_late);
 }
 
 void remote_add(struct remote *remote)
@@ -41,6 +55,7 @@ static void on_stand_in(void *context, uint32_t events)
 {
 	struct remote *remote = context;
 
+	remote->stand_in_rang = true;
 	if (events & EPOLLRDHUP)
 		remote->app_shut = true;
 	if (events & EPOLLHUP && !remote->peer_shut)
@@ -50,34 +65,49 @@ static void on_stand_in(void *context, uint32_t events)
 	remote_activate(remote);
 }
 
-int remote_watch(struct remote *remote)
+/* From when it is first left alone: a short connection is over before. */
+static void watch(struct remote *remote)
 {
-	int error = remote_bell_open(remote, &remote->data);
+	int error;
 
+	if (remote->watched)
+		return;
+	remote->watched = true;
+	error = remote_tcp_watch(remote);
+	if (!error && remote->stand_in_fd >= 0) {
+		remote->stand_in = (struct loop_watch){remote->stand_in_fd, on_stand_in, remote};
+		error = loop_watch_add(remote->apps->loop, &remote->stand_in,
+				       EPOLLIN | EPOLLRDHUP | EPOLLET);
+	}
 	if (!error)
-		error = remote_bell_open(remote, &remote->space);
-	if (error)
-		return error;
-	remote->stand_in = (struct loop_watch){remote->stand_in_fd, on_stand_in, remote};
-	return loop_watch_add(remote->apps->loop, &remote->stand_in,
-			      EPOLLIN | EPOLLRDHUP | EPOLLET);
+		return;
+	remote->broken = true; /* nobody would see its end */
+	remote_activate(remote);
 }
 
-/* Nobody waits for the close: the application is gone, and TCP was shut down. */
-static void dispose_late(struct remote *remote, int fd, bool internet)
+/* What looking alone does not show, or shows too dear. */
+static bool needs_watch(const struct remote *remote)
 {
-	enum dispose_class class = disposer_class(fd, internet);
+	const struct remote_tcp *tcp = &remote->tcp;
 
-	disposer_add_later(remote->apps->disposer, class, fd,
-			   class == DISPOSE_FOREIGN ? &remote->user->foreign : NULL);
+	return !remote->watched &&
+	       (remote->vain_looks >= VAIN_LOOKS_UNWATCHED || remote->phase == REMOTE_RELAY ||
+		(tcp->blocked && !tcp->busy) ||
+		(remote_app_marks(remote) & (MARK_SHUT | MARK_CLOSED)) == MARK_SHUT);
 }
 
-static void dispose(struct remote *remote, int fd, bool internet)
+/* Does nobody wait for the close?  The application is gone, and TCP was shut down. */
+static bool is_unawaited(const struct remote *remote)
 {
-	if (remote->app_gone && !remote->relay.begun)
-		dispose_late(remote, fd, internet);
+	return remote->app_gone && !remote->relay.begun;
+}
+
+static void dispose(const struct remote *remote, enum dispose_class class, int fd)
+{
+	if (is_unawaited(remote))
+		disposer_add_later(remote->apps->disposer, class, fd, NULL);
 	else
-		apps_dispose(remote->apps, remote->user, fd);
+		disposer_add(remote->apps->disposer, class, fd, NULL);
 }
 
 static void close_stand_in(struct remote *remote)
@@ -87,20 +117,9 @@ static void close_stand_in(struct remote *remote)
 	if (remote->stand_in_fd < 0)
 		return;
 	loop_watch_remove(apps->loop, &remote->stand_in);
-	dispose(remote, remote->stand_in_fd, false);
+	dispose(remote, DISPOSE_SOCKET, remote->stand_in_fd);
 	apps->fds_held--;
 	remote->stand_in_fd = -1;
-}
-
-static void leave_segment(struct remote *remote)
-{
-	const struct remote_bell_end bells[2] = {{remote->data.fd, remote->data.rings},
-						 {remote->space.fd, remote->space.rings}};
-
-	if (remote_kept_leave(remote->map, bells))
-		return;
-	dispose(remote, remote->data.fd, false);
-	dispose(remote, remote->space.fd, false);
 }
 
 void remote_remove(struct remote *remote)
@@ -108,15 +127,14 @@ void remote_remove(struct remote *remote)
 	struct apps *apps = remote->apps;
 
 	list_remove(&remote->of_active);
+	list_remove(&remote->of_late);
 	list_remove(&remote->of_all);
 	apps->remotes.count--;
 	remote_relay_stop(remote);
 	close_stand_in(remote);
 	remote_tcp_close(remote);
-	loop_watch_remove(apps->loop, &remote->data.watch);
-	loop_watch_remove(apps->loop, &remote->space.watch);
-	dispose(remote, remote->tcp.fd, true);
-	leave_segment(remote);
+	dispose(remote, disposer_class(remote->tcp.fd, true), remote->tcp.fd);
+	remote_kept_leave(remote->map, is_unawaited(remote));
 	remote_map_put(remote->map);
 	apps->fds_held -= REMOTE_DESCRIPTORS - 1;
 	remote->user->connections--;
@@ -152,7 +170,7 @@ static void ended(struct remote *remote, uint32_t flags)
 	if (flags & CDC_CLOSED)
 		remote->peer_closed = true;
 	remote_mark(remote, flags & CDC_CLOSED ? MARK_SHUT | MARK_CLOSED : MARK_SHUT);
-	if (!remote->peer_shut)
+	if (!remote->peer_shut && !remote->app_gone)
 		(void)shutdown(remote->stand_in_fd, SHUT_WR);
 	remote->peer_shut = true;
 }
@@ -252,8 +270,7 @@ static void tell_protocol(struct remote *remote)
 		remote->told_close = true;
 		connection_close(remote->connection, CONNECTION_NO_LINGER);
 	} else if (remote->app_gone) {
-		remote->told_close = true;
-		close_connection(remote);
+		remote_finish_later(remote);
 	} else if (remote->app_shut && !remote->told_shut) {
 		remote->told_shut = true;
 		connection_shut_down(remote->connection);
@@ -265,9 +282,17 @@ static void refuse_data(struct remote *remote)
 {
 	int unread = 0;
 
-	if (remote->peer_closed && remote->stand_in_fd >= 0 &&
-	    ioctl(remote->stand_in_fd, SIOCINQ, &unread) == 0 && unread > 1)
+	if (!remote->peer_closed || !remote->stand_in_rang)
+		return;
+	remote->stand_in_rang = false;
+	if (remote->stand_in_fd >= 0 && ioctl(remote->stand_in_fd, SIOCINQ, &unread) == 0 &&
+	    unread > 1)
 		remote_reset_application(remote);
+}
+
+static struct rnic *rnic_of(struct proto_host *host)
+{
+	return list_owner(host, struct rnic, host);
 }
 
 /* One look; true if another is worth while. */
@@ -275,7 +300,13 @@ static bool work(struct remote *remote)
 {
 	bool news = false;
 
+	if (!remote->watched && remote->phase == REMOTE_RENDEZVOUS)
+		remote->tcp.look = true;
+	if (remote_app_marks(remote) & MARK_GONE)
+		remote->app_shut = remote->app_gone = true;
 	remote_tcp_work(remote);
+	if (remote->phase == REMOTE_RENDEZVOUS && remote->connection)
+		rnic_give_answers(rnic_of(remote->connection->host));
 	refuse_data(remote);
 	if (remote->connection && !remote->told_close) {
 		news = remote_look(remote);
@@ -298,7 +329,7 @@ static bool work(struct remote *remote)
 /* Is the caller at one of its descriptors? */
 static bool is_called(const struct remote *remote)
 {
-	return remote->tcp.busy || remote->data.draining || remote->space.draining;
+	return remote->tcp.busy || remote_bells_busy(remote->map);
 }
 
 static bool is_over(const struct remote *remote)
@@ -310,7 +341,7 @@ static bool is_over(const struct remote *remote)
 /* Nobody rings for it: it is looked at as long as something happens to it. */
 static bool is_left_alone(const struct remote *remote)
 {
-	return remote->phase == REMOTE_ENDED || remote->told_close;
+	return remote->watched && (remote->phase == REMOTE_ENDED || remote->told_close);
 }
 
 /* Stay active for another look: true; or have the bells rung from now on. */
@@ -334,9 +365,11 @@ static bool turn(struct remote *remote)
 	bool news = work(remote);
 
 	if (is_over(remote)) {
-		remote_remove(remote);
-		return true;
+		remote_finish_later(remote);
+		return false;
 	}
+	if (needs_watch(remote))
+		watch(remote);
 	if (!news && is_left_alone(remote))
 		return false;
 	if (look_again(remote, news) && list_empty(&remote->of_active))
@@ -344,10 +377,10 @@ static bool turn(struct remote *remote)
 	return news;
 }
 
-static void take_active(struct remotes *remotes, struct list *taken)
+static void take_all(struct list *from, struct list *taken)
 {
 	list_init(taken);
-	list_each(node, after, &remotes->active)
+	list_each(node, after, from)
 	{
 		list_remove(node);
 		list_append(taken, node);
@@ -364,7 +397,7 @@ static int look_at_all(void *context)
 	remote_kept_sweep(remotes);
 	remotes->news = remotes->touched;
 	remotes->touched = false;
-	take_active(remotes, &now);
+	take_all(&remotes->active, &now);
 	while (!list_empty(&now)) {
 		struct remote *remote = list_owner(now.next, struct remote, of_active);
 
@@ -379,11 +412,14 @@ static void arm_all(struct remotes *remotes)
 {
 	struct list now;
 
-	take_active(remotes, &now);
+	take_all(&remotes->active, &now);
 	while (!list_empty(&now)) {
 		struct remote *remote = list_owner(now.next, struct remote, of_active);
 
 		list_remove(&remote->of_active);
+		watch(remote);
+		if (is_left_alone(remote))
+			continue;
 		remote_arm(remote);
 		if (remote_has_news(remote))
 			list_append(&remotes->active, &remote->of_active);
@@ -397,13 +433,45 @@ static void wait_anew(struct remotes *remotes)
 	remotes->wait.pauses = 0;
 }
 
+/* The application has closed; after a last look at what it wrote. */
+static void finish_connection(struct remote *remote)
+{
+	if (!remote->app_gone || !remote->connection || remote->told_close)
+		return;
+	(void)remote_look(remote);
+	remote_activate(remote);
+	if (!remote->connection || remote->broken)
+		return;
+	remote->told_close = true;
+	close_connection(remote);
+}
+
+void remotes_finish(struct apps *apps)
+{
+	struct list late;
+
+	apps->remotes.put_off = 0;
+	take_all(&apps->remotes.late, &late);
+	while (!list_empty(&late)) {
+		struct remote *remote = list_owner(late.next, struct remote, of_late);
+
+		list_remove(&remote->of_late);
+		finish_connection(remote);
+		remote_tcp_finish(remote);
+		if (is_over(remote))
+			remote_remove(remote);
+	}
+}
+
 bool remotes_rest(struct apps *apps, bool busy)
 {
 	struct remotes *remotes = &apps->remotes;
 	const bool woken = !remotes->awake;
 
-	if (list_empty(&remotes->active) && woken)
+	if (list_empty(&remotes->active) && woken) {
+		remotes_finish(apps);
 		return false;
+	}
 	if (woken)
 		wait_slept(&remotes->habit, rnic_now() - remotes->asleep_since);
 	remotes->awake = true;
@@ -411,9 +479,17 @@ bool remotes_rest(struct apps *apps, bool busy)
 		if (!woken)
 			wait_found(&remotes->wait);
 		wait_anew(remotes);
+		remotes->quiet = 0;
+		if (++remotes->put_off == PUT_OFF_MOST)
+			remotes_finish(apps);
 		return true;
 	}
+	if (++remotes->quiet == QUIET_TURNS)
+		remotes_finish(apps);
 	if (wait_step(&remotes->wait))
+		return true;
+	remotes_finish(apps);
+	if (remotes->touched)
 		return true;
 	arm_all(remotes);
 	if (!list_empty(&remotes->active))
@@ -427,6 +503,7 @@ void remotes_open(struct apps *apps)
 {
 	list_init(&apps->remotes.all);
 	list_init(&apps->remotes.active);
+	list_init(&apps->remotes.late);
 	apps->remotes.count = 0;
 	apps->remotes.awake = false;
 	loop_task_add(apps->loop, look_at_all, apps);
@@ -439,6 +516,7 @@ void remotes_close(struct apps *apps)
 		struct remote *remote = list_owner(node, struct remote, of_all);
 
 		remote_tcp_work(remote);
+		remote_tcp_finish(remote);
 		if (!is_called(remote)) /* what is called may never come back */
 			remote_remove(remote);
 	}

@@ -20,6 +20,13 @@
  * the protocol and all system calls but those that wake the application are made there, in a task: what
  * the protocol says (remote_act()) and what the loop sees is only noted.
  *
+ * What can wait.  The end of a connection is not as urgent as what others wait for: to tell the protocol of a close, to
+ * end TCP's stream, and to give a remote back comes when nothing else is new, and others have had the processor.
+ *
+ * Watching.  The loop watches TCP and the stand-in from when a remote is first left alone.  Until then each look is
+ * one at TCP too, as long as a message of the rendezvous is awaited, and MARK_GONE tells of the close: a short
+ * connection is over before it costs an epoll_ctl(2).  Its bells (remote_bell.h) are watched with the segment.
+ *
  * What is in the segment is another's word: cursors are checked by ring.h against records of our own,
  * and a wrong one fails that connection.  The segment is mapped only if it has its seals and its size.
  *
@@ -46,6 +53,7 @@
 
 #include "control/message.h"
 #include "daemon/loop.h"
+#include "daemon/remote_bell.h"
 #include "proto/connection.h"
 #include "proto/list.h"
 #include "proto/proto.h"
@@ -61,6 +69,8 @@ struct session;
  * struct remotes - all of them
  * @all: of struct remote; @count: how many
  * @active: those to be looked at in the next turn
+ * @late: those with something to do that can wait; @put_off: turns for which it did
+ * @quiet: turns in a row in which nothing was new
  * @awake: they are being looked at; else all bells are armed, since @asleep_since (ns)
  * @touched: something has happened to one of them since the last look
  * @news: something was new in this turn
@@ -70,6 +80,9 @@ struct session;
 struct remotes {
 	struct list all;
 	struct list active;
+	struct list late;
+	unsigned int put_off;
+	unsigned int quiet;
 	unsigned int count;
 	bool awake;
 	bool touched;
@@ -82,6 +95,9 @@ struct remotes {
 
 /* remotes_open - none yet; takes part in the loop */
 void remotes_open(struct apps *apps);
+
+/* remotes_finish - do what could wait */
+void remotes_finish(struct apps *apps);
 
 /**
  * remotes_rest - the end of a turn, when all that is to be sent is sent: give the processor away, or arm
@@ -96,7 +112,7 @@ void remotes_close(struct apps *apps);
 
 /**
  * struct remote_map - a segment in our memory; lives until the last user puts it
- * @owner: who pays for it, one of @all; @charged: bytes
+ * @owner: who pays for it; @charged: bytes
  * @send: the application's ring, @send_bytes: all of its parts, one behind the other
  * @receive: the RMB element, @receive_bytes
  * @control: the control page
@@ -104,8 +120,9 @@ void remotes_close(struct apps *apps);
  * @regions: how many RMBs it is now
  * @memory: what the protocol knows of it
  * @keeper: the session that keeps it, or NULL; @number, @next_kept: there (remote_kept.h)
- * @bells: what is kept with it between two uses: data and space; @watch: of the first, then
- * @next_deserted: in remotes.deserted
+ * @bells: open from its first use until nobody uses it or keeps it; @hung_up: the shim has closed its ends
+ * @remote: who uses it; NULL: nobody does
+ * @is_deserted, @next_deserted: in remotes.deserted
  */
 struct remote_map {
 	uint8_t *send;
@@ -113,7 +130,7 @@ struct remote_map {
 	uint8_t *receive;
 	size_t receive_bytes;
 	struct segment_control *control;
-	struct user **all;
+	struct apps *apps;
 	struct user *owner;
 	uint64_t charged;
 	unsigned int users;
@@ -123,11 +140,10 @@ struct remote_map {
 	struct session *keeper;
 	uint32_t number;
 	struct remote_map *next_kept;
-	struct remote_bell_end {
-		int fd;
-		unsigned int rings;
-	} bells[2];
-	struct loop_watch watch;
+	struct remote_bell bells[BELLS];
+	bool hung_up;
+	struct remote *remote;
+	bool is_deserted;
 	struct remote_map *next_deserted;
 };
 

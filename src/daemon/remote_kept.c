@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/remote_kept.h"
 
-#include <string.h>
-#include <sys/epoll.h>
-
 #include "daemon/apps.h"
 #include "daemon/config.h"
 #include "daemon/remote_state.h"
@@ -49,17 +46,7 @@ struct remote_map *remote_kept_take(const struct session *session,
 		return NULL;
 	map->users++;
 	map->use = message->use;
-	loop_watch_remove(session->apps->loop, &map->watch);
-	session->apps->fds_held -= 2;
 	return map;
-}
-
-static void give_bells_back(struct remote_map *map, struct apps *apps)
-{
-	loop_watch_remove(apps->loop, &map->watch);
-	for (unsigned int i = 0; i < 2; i++)
-		apps_dispose(apps, map->owner, map->bells[i].fd);
-	apps->fds_held -= 2;
 }
 
 static void drop(struct remote_map *map)
@@ -73,21 +60,20 @@ static void drop(struct remote_map *map)
 	session->kept_count--;
 	map->keeper = NULL;
 	if (!map->use)
-		give_bells_back(map, session->apps);
+		remote_bells_close(map, true);
 	rmb_memory_end(&map->memory);
 	loop_again(session->apps->loop); /* it may have something for the peer */
 	remote_map_put(map);
 }
 
 /* (a map is not freed while the loop may have another event for it) */
-static void on_idle_bell(void *context, uint32_t events)
+void remote_kept_desert(struct remote_map *map)
 {
-	struct remote_map *map = context;
-	struct remotes *remotes = &map->keeper->apps->remotes;
+	struct remotes *remotes = &map->apps->remotes;
 
-	if (!(events & EPOLLHUP))
+	if (map->is_deserted)
 		return;
-	loop_watch_remove(map->keeper->apps->loop, &map->watch);
+	map->is_deserted = true;
 	map->users++;
 	map->next_deserted = remotes->deserted;
 	remotes->deserted = map;
@@ -99,40 +85,29 @@ void remote_kept_sweep(struct remotes *remotes)
 
 	while ((map = remotes->deserted)) {
 		remotes->deserted = map->next_deserted;
-		if (map->keeper)
+		map->is_deserted = false;
+		if (map->keeper && !map->use)
 			drop(map);
 		remote_map_put(map);
 	}
 }
 
-/* Without a watch nobody would see its end: then it is not kept. */
-static bool keep(struct remote_map *map, const struct remote_bell_end bells[2])
-{
-	struct apps *apps = map->keeper->apps;
-
-	map->watch = (struct loop_watch){bells[0].fd, on_idle_bell, map};
-	if (loop_watch_add(apps->loop, &map->watch, EPOLLRDHUP | EPOLLET) < 0)
-		return false;
-	memcpy(map->bells, bells, sizeof(map->bells));
-	apps->fds_held += 2;
-	return true;
-}
-
-bool remote_kept_leave(struct remote_map *map, const struct remote_bell_end bells[2])
+void remote_kept_leave(struct remote_map *map, bool late)
 {
 	/* Can nobody but a peer that has said its last word write there? */
 	const bool quiet = map->regions == (map->memory.resting != NULL);
-	const bool kept = map->keeper && quiet && keep(map, bells);
+	const bool kept = map->keeper && quiet && !map->hung_up;
 	const uint32_t use = map->use;
 
-	if (!use)
-		return false;
+	map->remote = NULL;
 	if (map->keeper && !kept)
 		drop(map);
+	if (!kept)
+		remote_bells_close(map, late);
 	map->use = 0;
-	atomic_store_explicit(&map->control->over, kept ? use : SEGMENT_SPENT,
-			      memory_order_release);
-	return kept;
+	if (use)
+		atomic_store_explicit(&map->control->over, kept ? use : SEGMENT_SPENT,
+				      memory_order_release);
 }
 
 void remote_kept_close(struct session *session)

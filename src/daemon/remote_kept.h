@@ -33,19 +33,20 @@ void remote_kept_add(struct session *session, struct remote_map *map, uint32_t n
 /**
  * remote_kept_take - the next use of what is kept with that number
  *
- * Return: the map, of which the caller is a user; its bells are the caller's.  NULL: there is none, or it is in
- * use, or @message speaks of another one.
+ * Return: the map, of which the caller is a user.  NULL: there is none, or it is in use, or @message speaks of
+ * another one.
  */
 struct remote_map *remote_kept_take(const struct session *session,
 				    const struct message_rendezvous *message);
 
 /**
- * remote_kept_leave - the use of @map is over
- * @bells: kept with it if it is
- *
- * Return: whether it is kept.
+ * remote_kept_leave - the use of @map is over: it is kept, or its bells are closed
+ * @late: nobody waits for that
  */
-bool remote_kept_leave(struct remote_map *map, const struct remote_bell_end bells[2]);
+void remote_kept_leave(struct remote_map *map, bool late);
+
+/* remote_kept_desert - the shim has given up @map, which nobody uses; sweep follows */
+void remote_kept_desert(struct remote_map *map);
 
 /* remote_kept_sweep - in a task: drop what shims have given up */
 void remote_kept_sweep(struct remotes *remotes);

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include "daemon/apps.h"
 #include "daemon/remote_state.h"
 #include "ring/segment.h"
 
@@ -73,7 +74,7 @@ static bool map_all(struct remote_map *map, int segment)
 	return false;
 }
 
-struct remote_map *remote_map_new(struct user **users, struct user *owner, int segment,
+struct remote_map *remote_map_new(struct apps *apps, struct user *owner, int segment,
 				  const struct message_rendezvous *message, int *error)
 {
 	struct remote_map *map;
@@ -86,13 +87,14 @@ struct remote_map *remote_map_new(struct user **users, struct user *owner, int s
 	if (!map)
 		return NULL;
 	map->users = 1;
+	map->bells[BELL_DATA].watch.fd = map->bells[BELL_SPACE].watch.fd = -1;
 	map->send_bytes = message->ring_bytes;
 	map->receive_bytes = message->element_bytes;
 	if (!map_all(map, segment)) {
 		free(map);
 		return NULL;
 	}
-	map->all = users;
+	map->apps = apps;
 	map->owner = owner;
 	map->charged = segment_size(message->ring_bytes);
 	users_keep(owner);
@@ -112,7 +114,7 @@ void remote_map_put(struct remote_map *map)
 		return;
 	munmap(map->control, map_size(map));
 	map->owner->memory -= map->charged;
-	users_let_go(map->all, map->owner);
+	users_let_go(&map->apps->users, map->owner);
 	free(map);
 }
 

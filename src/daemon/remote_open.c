@@ -20,7 +20,14 @@
 #include "ring/segment.h"
 
 /* In the order of struct message_rendezvous. */
-enum { FD_TCP, FD_SEGMENT, FD_DATA, FD_SPACE, FD_STAND_IN, FD_COUNT };
+enum {
+	FD_TCP,
+	FD_SEGMENT,
+	FD_DATA,
+	FD_SPACE,
+	FD_STAND_IN,
+	FD_COUNT
+}; /* FD_DATA on: as enum remote_bell_kind */
 
 /**
  * struct opening - a RENDEZVOUS being looked at
@@ -150,20 +157,18 @@ static struct remote *make(const struct opening *opening, struct remote_map *map
 		return NULL;
 	list_init(&remote->of_all);
 	list_init(&remote->of_active);
+	list_init(&remote->of_late);
 	remote->apps = session->apps;
 	remote->map = map;
+	map->remote = remote;
 	remote->role = message->role == RENDEZVOUS_CLIENT ? PROTO_CLIENT : PROTO_SERVER;
 	remote->cookie = socket_word(opening->fds[FD_TCP], SO_COOKIE);
 	remote->local = message->local;
 	remote->peer = message->peer;
-	remote->data.fd = map->bells[0].fd;
-	remote->data.rings = map->bells[0].rings;
-	remote->space.fd = map->bells[1].fd;
-	remote->space.rings = map->bells[1].rings;
 	remote->stand_in_fd = opening->fds[FD_STAND_IN];
-	remote->tcp.watch.fd = remote->data.watch.fd = remote->space.watch.fd = -1;
 	remote->stand_in.fd = -1;
 	charge(remote, session->user);
+	remote_tcp_open(remote, opening->fds[FD_TCP]);
 	remote_stream_open(remote);
 	remote_add(remote);
 	return remote;
@@ -188,17 +193,6 @@ static void start(struct remote *remote, struct rnic *rnic, const struct rendezv
 		remote->connection = connection;
 }
 
-/* It was found for nothing. */
-static void drop_map(const struct opening *opening, struct remote_map *map)
-{
-	const struct session *session = opening->session;
-
-	if (!remote_kept_leave(map, map->bells))
-		for (unsigned int i = 0; i < 2; i++)
-			apps_dispose(session->apps, session->user, map->bells[i].fd);
-	remote_map_put(map);
-}
-
 static void begin(const struct opening *opening, struct remote_map *map, struct rnic *rnic,
 		  uint32_t diagnosis)
 {
@@ -206,17 +200,14 @@ static void begin(const struct opening *opening, struct remote_map *map, struct 
 	struct rendezvous_facts facts = {0};
 
 	if (!remote) {
-		drop_map(opening, map);
+		remote_kept_leave(map, true);
+		remote_map_put(map);
 		reset(opening, "no memory");
 		return;
 	}
 	if (opening->fds[FD_SEGMENT] >= 0)
 		disposer_add_later(remote->apps->disposer, DISPOSE_QUICK, opening->fds[FD_SEGMENT],
 				   NULL);
-	if (remote_tcp_open(remote, opening->fds[FD_TCP]) || remote_watch(remote)) {
-		give_up(remote);
-		return;
-	}
 	engine_facts(rnic, remote->role, &remote->local, &remote->peer,
 		     opening->message->element_bytes, &facts);
 	facts.role = remote->role;
@@ -247,14 +238,18 @@ static struct remote_map *find_map(struct opening *opening, int *error)
 	*error = -EINVAL;
 	if (opening->fds[FD_SEGMENT] < 0)
 		return remote_kept_take(session, message);
-	map = remote_map_new(&session->apps->users, session->user, opening->fds[FD_SEGMENT],
-			     message, error);
+	map = remote_map_new(session->apps, session->user, opening->fds[FD_SEGMENT], message,
+			     error);
 	if (!map)
 		return NULL;
 	map->use = message->use;
-	map->bells[0].fd = opening->fds[FD_DATA];
-	map->bells[1].fd = opening->fds[FD_SPACE];
+	*error = remote_bells_open(map, session->apps, &opening->fds[FD_DATA]);
 	opening->fds[FD_DATA] = opening->fds[FD_SPACE] = -1;
+	if (*error) {
+		remote_kept_leave(map, true);
+		remote_map_put(map);
+		return NULL;
+	}
 	remote_kept_add(session, map, message->segment);
 	return map;
 }

@@ -39,14 +39,12 @@ static void poll_late(struct remote *remote)
 			relay->late = !tcp->at_end && !tcp->failed;
 			if (!relay->late || !tcp->look)
 				return;
-			remote_tcp_peek(remote, sizeof(tcp->in));
+			remote_tcp_peek(remote);
 			continue;
 		}
 		drop = rendezvous_late(remote->role, tcp->in, tcp->in_length);
 		if (drop > 0) {
 			remote_tcp_take(remote, (size_t)drop);
-		} else if (drop == -EAGAIN && tcp->asked < sizeof(tcp->in)) {
-			tcp->in_length = 0; /* the rendezvous wanted no more of it */
 		} else if (drop == -EAGAIN && (!tcp->ended || tcp->edge)) {
 			tcp->in_length = 0;
 			tcp->look = tcp->edge;

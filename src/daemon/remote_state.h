@@ -5,7 +5,8 @@
  *   remote.c         the list, the turn, the protocol's actions, the end
  *   remote_open.c    what a RENDEZVOUS brings, and whether it may be SMC-R
  *   remote_map.c     the segment
- *   remote_stream.c  the two rings and their bells
+ *   remote_bell.c    its bells
+ *   remote_stream.c  the two rings
  *   remote_tcp.c     the TCP socket
  *   remote_relay.c   falling back
  */
@@ -19,27 +20,13 @@
 #include "proto/rendezvous.h"
 #include "ring/ring.h"
 
-#define REMOTE_DESCRIPTORS 4U /* held: TCP, two bells, the stand-in */
+#define REMOTE_DESCRIPTORS 2U /* held: TCP, the stand-in */
 
 enum remote_phase { REMOTE_RENDEZVOUS, REMOTE_SMC, REMOTE_RELAY, REMOTE_ENDED };
 
 /**
- * struct remote_bell - our end of a bell
- * @rings: how often it was armed since it was drained
- * @drain: takes what rang it, if @draining
- */
-struct remote_bell {
-	struct remote *remote;
-	struct loop_watch watch;
-	int fd;
-	unsigned int rings;
-	struct call drain;
-	bool draining;
-};
-
-/**
  * struct remote - one connection to another host
- * @of_all: in remotes.all; @of_active: in remotes.active, or in no list
+ * @of_all: in remotes.all; @of_active: in remotes.active, @of_late: in remotes.late, or in no list
  * @vain_looks: so often nothing was new since it became active
  * @user: who pays; kept
  * @connection: of the protocol; NULL before and after
@@ -51,8 +38,8 @@ struct remote_bell {
  * @written, @read: positions that the protocol was told
  * @urgent: position behind the last urgent byte of the peer's, 0: none; @passed: urgent bytes before it are not
  *	read (segment_urgent.hole_to)
- * @data, @space: the bells
- * @stand_in, @stand_in_fd: our end
+ * @stand_in, @stand_in_fd: our end; @stand_in_rang: since the last look at what it holds
+ * @watched: TCP and the stand-in are
  * @app_shut: the stand-in's stream from the application has ended
  * @app_gone: so has all that it holds of the connection
  * @told_shut, @told_close: the protocol was told
@@ -64,6 +51,7 @@ struct remote_bell {
 struct remote {
 	struct list of_all;
 	struct list of_active;
+	struct list of_late;
 	unsigned int vain_looks;
 	struct apps *apps;
 	struct user *user;
@@ -81,12 +69,12 @@ struct remote {
 	uint64_t read;
 	uint64_t urgent;
 	uint64_t passed;
-	struct remote_bell data;
-	struct remote_bell space;
 	struct loop_watch stand_in;
 	int stand_in_fd;
+	bool stand_in_rang;
 	struct remote_tcp tcp;
 	struct remote_relay relay;
+	bool watched;
 	bool app_shut;
 	bool app_gone;
 	bool told_shut;
@@ -100,6 +88,12 @@ struct remote {
 /* remote_activate - look at it in the next turn, or in this one if that is still to come */
 void remote_activate(struct remote *remote);
 
+/* remote_look_later - the same, where nothing new has happened to it */
+void remote_look_later(struct remote *remote);
+
+/* remote_finish_later - there is something to do that can wait */
+void remote_finish_later(struct remote *remote);
+
 /* remote_reset_application - close the stand-in: ECONNRESET after what is in the ring */
 void remote_reset_application(struct remote *remote);
 
@@ -109,9 +103,6 @@ void remote_mark(struct remote *remote, uint32_t marks);
 /* remote_app_marks - MARK_* of the application's stream, as it says */
 uint32_t remote_app_marks(const struct remote *remote);
 
-/* remote_watch - watch the bells and the stand-in; returns 0 or -errno */
-int remote_watch(struct remote *remote);
-
 /* remote_add - a new one in the list; remote_remove - give all of it back */
 void remote_add(struct remote *remote);
 void remote_remove(struct remote *remote);
@@ -120,12 +111,12 @@ void remote_remove(struct remote *remote);
 
 /**
  * remote_map_new - map a segment
- * @owner: who pays for it, one of @users
+ * @owner: who pays for it
  * @segment: descriptor; stays the caller's
  * @message: says how large its parts are
  * @error: set if it fails: -EINVAL: it is not such a segment; -ENOMEM
  */
-struct remote_map *remote_map_new(struct user **users, struct user *owner, int segment,
+struct remote_map *remote_map_new(struct apps *apps, struct user *owner, int segment,
 				  const struct message_rendezvous *message, int *error);
 
 /* remote_stream.c */
@@ -149,25 +140,7 @@ void remote_urgent(struct remote *remote, uint64_t position);
 /* remote_app_urgent - position behind the last urgent byte of the application's, as it says; 0: none */
 uint64_t remote_app_urgent(const struct remote *remote);
 
-/* remote_arm - ask for the bells to be rung; look once more afterwards */
-void remote_arm(struct remote *remote);
-
-/* remote_disarm - the data bell need not be rung: we look */
-void remote_disarm(struct remote *remote);
-
 /* remote_release - what the application wrote before @position is not needed any more */
 void remote_release(struct remote *remote, uint64_t position);
-
-/* remote_wake_reader - there is something to read, or a mark */
-void remote_wake_reader(struct remote *remote);
-
-/**
- * remote_wake_writer - there is room, if there is enough to wake for
- * @before: bytes that were in the ring before some were released; SIZE_MAX: wake in any case
- */
-void remote_wake_writer(struct remote *remote, size_t before);
-
-/* remote_bell_open - watch @bell; returns 0 or -errno */
-int remote_bell_open(struct remote *remote, struct remote_bell *bell);
 
 #endif

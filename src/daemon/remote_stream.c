@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two rings of a remote connection, and their bells
+ * The two rings of a remote connection
  */
-#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "daemon/apps.h"
 #include "daemon/remote_state.h"
 #include "ring/segment.h"
-
-#define BELL_FULL_ENOUGH 32U /* rings whose bytes are worth taking: some 200 fit */
 
 void remote_stream_open(struct remote *remote)
 {
@@ -113,38 +110,6 @@ bool remote_has_news(const struct remote *remote)
 	}
 }
 
-/* Who has taken the armed word rings: that many bytes are in the bell. */
-static void arm(struct remote_bell *bell, _Atomic uint32_t *armed)
-{
-	if (atomic_load_explicit(armed, memory_order_relaxed))
-		return;
-	bell->rings++;
-	atomic_store_explicit(armed, 1, memory_order_relaxed);
-}
-
-void remote_arm(struct remote *remote)
-{
-	arm(&remote->data, &remote->send.shared->reader.wants_data);
-	if (ring_unread(&remote->receive))
-		arm(&remote->space, &remote->receive.shared->writer.wants_space);
-	atomic_thread_fence(memory_order_seq_cst);
-}
-
-void remote_disarm(struct remote *remote)
-{
-	_Atomic uint32_t *armed = &remote->send.shared->reader.wants_data;
-
-	if (atomic_load_explicit(armed, memory_order_relaxed) && atomic_exchange(armed, 0) &&
-	    remote->data.rings)
-		remote->data.rings--;
-}
-
-/* A full bell has been rung often enough; one whose other end is closed needs no ringing. */
-static void ring_bell(int bell)
-{
-	(void)send(bell, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
 /*
  * Who stands in front of an older one does not get that, as with TCP.  The signal, and who polls for it, comes
  * before the byte does, so that nobody has read past it.
@@ -167,36 +132,6 @@ void remote_urgent(struct remote *remote, uint64_t position)
 		(void)send(remote->stand_in_fd, "", 1, MSG_OOB | MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-void remote_wake_reader(struct remote *remote)
-{
-	_Atomic uint32_t *armed = &remote->receive.shared->reader.wants_data;
-
-	atomic_thread_fence(memory_order_seq_cst);
-	if (atomic_load_explicit(armed, memory_order_relaxed) && atomic_exchange(armed, 0))
-		ring_bell(remote->data.fd);
-}
-
-/*
- * A writer sleeps while less than a third is free; who waits for the ring to become empty (MARK_BACK) sleeps
- * until then.
- */
-static bool worth_waking(const struct remote *remote, size_t before)
-{
-	const size_t third = remote->send.bytes / 3, now = ring_available(&remote->send);
-
-	return before == SIZE_MAX || now == 0 || (before >= third && now <= third * 2);
-}
-
-void remote_wake_writer(struct remote *remote, size_t before)
-{
-	_Atomic uint32_t *armed = &remote->send.shared->writer.wants_space;
-
-	atomic_thread_fence(memory_order_seq_cst);
-	if (atomic_load_explicit(armed, memory_order_relaxed) && worth_waking(remote, before) &&
-	    atomic_exchange(armed, 0))
-		ring_bell(remote->space.fd);
-}
-
 void remote_release(struct remote *remote, uint64_t position)
 {
 	size_t before = ring_available(&remote->send);
@@ -216,47 +151,4 @@ void remote_release(struct remote *remote, uint64_t position)
 		ring_release(&remote->send, (size_t)n);
 	}
 	remote_wake_writer(remote, before);
-}
-
-static void run_drain(struct call *call)
-{
-	const struct remote_bell *bell = list_owner(call, struct remote_bell, drain);
-	char bytes[BELL_FULL_ENOUGH * 4];
-
-	(void)!recv(bell->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-}
-
-static void drained(struct call *call)
-{
-	struct remote_bell *bell = list_owner(call, struct remote_bell, drain);
-
-	bell->draining = false;
-	remote_activate(bell->remote);
-}
-
-/*
- * Each byte is an event of its own, so that a few may stay.  The end is closed with the last descriptor of
- * the connection, or because the application has gone back to TCP and needs no bells there.
- */
-static void on_bell(void *context, uint32_t events)
-{
-	struct remote_bell *bell = context;
-	struct remote *remote = bell->remote;
-
-	if (events & EPOLLHUP && !remote->relay.back)
-		remote->app_gone = true;
-	if (!bell->draining && bell->rings >= BELL_FULL_ENOUGH) {
-		bell->draining = true;
-		bell->rings = 0;
-		caller_submit(&remote->apps->caller, &bell->drain);
-	}
-	remote_activate(remote);
-}
-
-int remote_bell_open(struct remote *remote, struct remote_bell *bell)
-{
-	bell->remote = remote;
-	bell->drain = (struct call){.run = run_drain, .done = drained, .user = remote->user};
-	bell->watch = (struct loop_watch){bell->fd, on_bell, bell};
-	return loop_watch_add(remote->apps->loop, &bell->watch, EPOLLIN | EPOLLRDHUP | EPOLLET);
 }

@@ -122,7 +122,10 @@ static void call_done(struct call *call)
 	default:
 		break;
 	}
-	remote_activate(remote);
+	if (tcp->operation == REMOTE_TCP_PEEKING && n == -EAGAIN)
+		remote_look_later(remote);
+	else
+		remote_activate(remote);
 }
 
 static void begin(struct remote *remote, enum remote_tcp_operation operation, const uint8_t *from,
@@ -137,14 +140,23 @@ static void begin(struct remote *remote, enum remote_tcp_operation operation, co
 	caller_submit(&remote->apps->caller, &tcp->call);
 }
 
-int remote_tcp_open(struct remote *remote, int fd)
+void remote_tcp_open(struct remote *remote, int fd)
 {
 	struct remote_tcp *tcp = &remote->tcp;
 
 	tcp->fd = fd;
 	tcp->look = true;
 	tcp->call = (struct call){.run = run_call, .done = call_done, .user = remote->user};
-	tcp->watch = (struct loop_watch){fd, on_tcp, remote};
+	tcp->watch.fd = -1;
+}
+
+int remote_tcp_watch(struct remote *remote)
+{
+	struct remote_tcp *tcp = &remote->tcp;
+
+	if (tcp->failed)
+		return 0;
+	tcp->watch = (struct loop_watch){tcp->fd, on_tcp, remote};
 	return loop_watch_add(remote->apps->loop, &tcp->watch,
 			      EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 }
@@ -200,21 +212,28 @@ static void reset_now(struct remote *remote)
 	begin(remote, REMOTE_TCP_RESETTING, NULL, 0);
 }
 
-static void shut_now(struct remote *remote)
+static bool is_to_be_shut(const struct remote_tcp *tcp)
 {
-	int how = remote->tcp.due & REMOTE_TCP_SHUT ? SHUT_RDWR : SHUT_WR;
+	return !tcp->busy && tcp->due && (!tcp->out || tcp->failed);
+}
 
-	remote->tcp.due = 0;
+void remote_tcp_finish(struct remote *remote)
+{
+	struct remote_tcp *tcp = &remote->tcp;
+	const int how = tcp->due & REMOTE_TCP_SHUT ? SHUT_RDWR : SHUT_WR;
+
+	if (!is_to_be_shut(tcp) || tcp->reset_due)
+		return;
+	tcp->due = 0;
 	begin(remote, REMOTE_TCP_SHUTTING, NULL, (size_t)how);
 }
 
-void remote_tcp_peek(struct remote *remote, size_t length)
+void remote_tcp_peek(struct remote *remote)
 {
 	struct remote_tcp *tcp = &remote->tcp;
 
 	tcp->edge = false;
-	tcp->asked = length < sizeof(tcp->in) ? length : sizeof(tcp->in);
-	begin(remote, REMOTE_TCP_PEEKING, NULL, tcp->asked);
+	begin(remote, REMOTE_TCP_PEEKING, NULL, sizeof(tcp->in));
 }
 
 void remote_tcp_take(struct remote *remote, size_t length)
@@ -223,18 +242,35 @@ void remote_tcp_take(struct remote *remote, size_t length)
 	begin(remote, REMOTE_TCP_TAKING, NULL, length);
 }
 
-/* What was seen, to the protocol. */
-static void hand_over(struct remote *remote, size_t wanted)
+/* What was seen, to the protocol, as far as it takes it: so many bytes. */
+static size_t offer(struct remote *remote)
+{
+	const struct remote_tcp *tcp = &remote->tcp;
+	size_t at = 0, taken = 1, wanted;
+
+	while (taken && at < tcp->in_length && remote->connection &&
+	       (wanted = connection_tcp_wanted(remote->connection))) {
+		const size_t left = tcp->in_length - at;
+
+		taken = connection_tcp_received(remote->connection, tcp->in + at,
+						wanted < left ? wanted : left);
+		at += taken;
+	}
+	return at;
+}
+
+static void hand_over(struct remote *remote)
 {
 	struct remote_tcp *tcp = &remote->tcp;
-	size_t length = wanted < tcp->in_length ? wanted : tcp->in_length;
-	size_t taken = connection_tcp_received(remote->connection, tcp->in, length);
+	const size_t seen = tcp->in_length, taken = offer(remote);
 
-	tcp->in_length = 0;
 	if (taken) {
+		if (taken == seen && seen < sizeof(tcp->in))
+			tcp->look = tcp->edge; /* that was all */
 		remote_tcp_take(remote, taken);
 		return;
 	}
+	tcp->in_length = 0;
 	/* Until there is more of it.  (Without a connection it is the application's.) */
 	tcp->look = tcp->edge || !remote->connection;
 	if (remote->connection && tcp->ended && !tcp->edge)
@@ -250,12 +286,12 @@ static bool receive(struct remote *remote)
 	if (!wanted || tcp->failed)
 		return false;
 	if (tcp->in_length) {
-		hand_over(remote, wanted);
+		hand_over(remote);
 	} else if (tcp->at_end && !tcp->told_end) {
 		tcp->told_end = true;
 		connection_tcp_ended(remote->connection);
 	} else if (tcp->look) {
-		remote_tcp_peek(remote, wanted);
+		remote_tcp_peek(remote);
 	} else {
 		return false;
 	}
@@ -268,13 +304,15 @@ static bool do_next(struct remote *remote)
 
 	if (tcp->busy)
 		return false;
+	if (is_to_be_shut(tcp) && !tcp->reset_due) {
+		remote_finish_later(remote);
+		return false;
+	}
 	if (tcp->reset_due)
 		reset_now(remote);
 	else if (tcp->out && !tcp->blocked && !tcp->failed)
 		send_some(remote, REMOTE_TCP_SENDING, tcp->out + tcp->out_sent,
 			  tcp->out_length - tcp->out_sent);
-	else if (tcp->due && (!tcp->out || tcp->failed))
-		shut_now(remote);
 	else
 		return receive(remote);
 	return true;

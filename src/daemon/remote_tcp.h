@@ -7,7 +7,7 @@
  * The socket is the application's: its file flags and options are left as they are, calls do not wait
  * (MSG_DONTWAIT), and nothing is taken from its stream but whole messages of the rendezvous, piece by piece
  * as connection_tcp_received() says.  It is watched edge-triggered: bytes that nobody wants now stay
- * there, and @look remembers them.
+ * there, and @look remembers them.  Until it is watched (remote.h) each look at the remote is one at the socket.
  *
  * Calls that take the socket's lock are made by the caller (caller.h), one at a time (@busy); when one is
  * done the remote is active again.  For our own user all of that happens at once.
@@ -55,7 +55,7 @@ enum remote_tcp_operation {
  * @fd: the socket
  * @call, @operation, @from, @length, @result: the call under way, if @busy; @result: what it returned, or
  * -errno
- * @in, @in_length: what is next on the stream, as far as it was looked at; @asked: for how much
+ * @in, @in_length: what is next on the stream, as far as it was looked at
  * @out, @out_length, @out_sent: what is to be sent; NULL if nothing is
  * @relayed: bytes of the application's that have been sent, to be released
  * @due: REMOTE_TCP_*, to be done
@@ -78,7 +78,6 @@ struct remote_tcp {
 	ssize_t result;
 	uint8_t in[CLC_LENGTH_MAX];
 	size_t in_length;
-	size_t asked;
 	uint8_t *out;
 	unsigned int out_length;
 	unsigned int out_sent;
@@ -98,8 +97,11 @@ struct remote_tcp {
 	bool error_taken;
 };
 
-/* remote_tcp_open - watch @fd; returns 0 or -errno */
-int remote_tcp_open(struct remote *remote, int fd);
+/* remote_tcp_open - of socket @fd, which is not watched yet */
+void remote_tcp_open(struct remote *remote, int fd);
+
+/* remote_tcp_watch - watch it; returns 0 or -errno */
+int remote_tcp_watch(struct remote *remote);
 
 /* remote_tcp_close - watch no longer; the descriptor is the caller's */
 void remote_tcp_close(struct remote *remote);
@@ -112,6 +114,9 @@ void remote_tcp_end(struct remote *remote, enum proto_action_type how);
 
 /* remote_tcp_work - do what is due; tell the protocol what has come */
 void remote_tcp_work(struct remote *remote);
+
+/* remote_tcp_finish - end our stream, if that is due: it can wait */
+void remote_tcp_finish(struct remote *remote);
 
 /* remote_tcp_idle - is nothing of ours left to be sent or done? */
 bool remote_tcp_idle(const struct remote *remote);
@@ -126,7 +131,7 @@ bool remote_tcp_ready(const struct remote *remote);
 void remote_tcp_relay(struct remote *remote, const uint8_t *bytes, size_t length, bool urgent);
 
 /* remote_tcp_peek - if it is not busy: have @in filled, as far as there is something */
-void remote_tcp_peek(struct remote *remote, size_t length);
+void remote_tcp_peek(struct remote *remote);
 
 /* remote_tcp_take - if it is not busy: @length bytes that were seen are gone */
 void remote_tcp_take(struct remote *remote, size_t length);

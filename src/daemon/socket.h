@@ -31,14 +31,11 @@ static inline uint64_t socket_word(int fd, int name)
 	return getsockopt(fd, SOL_SOCKET, name, &value, &size) < 0 ? 0 : value;
 }
 
-/* socket_is_tcp - over IPv4 or IPv6 */
+/* socket_is_tcp - over IPv4 or IPv6: no other domain has a stream of that protocol number */
 static inline bool socket_is_tcp(int fd)
 {
-	int64_t domain = socket_option(fd, SOL_SOCKET, SO_DOMAIN);
-
-	return (domain == AF_INET || domain == AF_INET6) &&
-	       socket_option(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM &&
-	       socket_option(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_TCP;
+	return socket_option(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_TCP &&
+	       socket_option(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM;
 }
 
 #endif

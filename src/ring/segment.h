@@ -40,6 +40,7 @@
 #define MARK_SHUT (1U << 1) /* shutdown(SHUT_WR): nothing follows what is in the ring */
 #define MARK_CLOSED (1U << 2) /* closed by its last holder */
 #define MARK_BACK (1U << 3) /* it went back to TCP, which carries what follows, both ways */
+#define MARK_GONE (1U << 4) /* closed, and nobody is inside a call on it any more (to another host) */
 
 /* segment_writer.switched: how far the writer is with leaving TCP */
 enum switch_state {

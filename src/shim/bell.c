@@ -49,6 +49,7 @@ void bell_arm(struct connection *connection, enum bell bell)
 	if (atomic_load_explicit(&connection->bell_rung[bell], memory_order_relaxed) &&
 	    (bell == BELL_DATA ? urgent_readable(connection) == 0 : !send_has_room(connection)))
 		drain(connection, bell);
+	atomic_store_explicit(&connection->bell_armed[bell], true, memory_order_relaxed);
 	atomic_store(armed, 1);
 	atomic_thread_fence(memory_order_seq_cst);
 	if (locked)

@@ -24,6 +24,7 @@
 #include "shim/settings.h"
 #include "shim/side.h"
 #include "shim/spare.h"
+#include "shim/stand_in.h"
 
 /* This thread's last fork, while it is not known whether there is a child. */
 static __thread uint32_t fork_under_way __attribute__((tls_model("initial-exec")));
@@ -34,6 +35,7 @@ static void before_fork(void)
 	offer_settle_all();
 	session_before_fork();
 	spare_before_fork();
+	stand_in_before_fork();
 	epoll_before_fork();
 	fork_under_way = connection_before_fork();
 	connection_keep_no_segment();
@@ -43,6 +45,7 @@ static void after_fork_in_parent(void)
 {
 	epoll_after_fork(false);
 	connection_keep_no_segment(); /* those too that other threads have made meanwhile */
+	stand_in_after_fork(false);
 	spare_after_fork(false);
 	session_after_fork(false);
 }
@@ -54,6 +57,7 @@ static void after_fork_in_child(void)
 		fd_table_owner = (pid_t)libc.syscall(SYS_getpid);
 	epoll_after_fork(true);
 	connection_keep_no_segment();
+	stand_in_after_fork(true);
 	spare_after_fork(true);
 	session_after_fork(true);
 	connection_after_fork();

@@ -27,6 +27,7 @@
 #include "shim/sandbox.h"
 #include "shim/session.h"
 #include "shim/settings.h"
+#include "shim/stand_in.h"
 #include "shim/stream.h"
 #include "shim/urgent.h"
 #include "shim/user_memory.h"
@@ -158,6 +159,7 @@ static bool spin(struct polling *polling, uint32_t runs)
 				wait_found(&wait);
 				return true;
 			}
+		stand_in_prepare(&wait);
 	} while (handler_runs.all == runs && wait_step(&wait));
 	return false;
 }

@@ -98,6 +98,7 @@ struct connection *connection_new(int fd)
 	connection->offer = OFFER_NOT;
 	connection->handed_over = false;
 	connection->defer_accept = 0;
+	connection->bell_armed[0] = connection->bell_armed[1] = false;
 	connection->bell_rung[0] = connection->bell_rung[1] = false;
 	connection->habits[0].hopeless = connection->habits[1].hopeless = false;
 	connection->times_full = 0;
@@ -264,6 +265,14 @@ static void leave(struct side_record *side)
 		side_free(side);
 }
 
+/* To the daemon, which need not wait for the end of the stand-in then. */
+static void say_gone(struct connection *connection)
+{
+	if (is_remote(connection) && is_alone(connection) &&
+	    atomic_load(&our_writer(connection)->marks) & MARK_CLOSED)
+		atomic_fetch_or(&our_writer(connection)->marks, MARK_GONE);
+}
+
 /* The last call has left a closed connection. */
 static void tear_down(struct connection *connection)
 {
@@ -273,6 +282,7 @@ static void tear_down(struct connection *connection)
 		part(connection, connection->kept);
 		fd_unhide_at(&connection->kept);
 	}
+	say_gone(connection);
 	offer_drop(connection);
 	atomic_store(&connection->phase, PHASE_FREE);
 	epoll_forget(connection, -1);

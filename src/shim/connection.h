@@ -75,6 +75,7 @@ struct watch; /* a registration in an epoll (epoll.h) */
  * @opened_by_connect: our end sent the SYN (TCP_INFO counts it among the acknowledged bytes)
  * @offer: enum offer (offer.h)
  * @handed_over: the daemon has, or had, its socket for a rendezvous
+ * @bell_armed: the [data, space] bell was armed, so that it may have been rung
  * @bell_rung: a byte was seen on the [data, space] bell: drain it before arming again
  * @mismatches: how often the counts were found different with nobody inside
  * @turns: how often the direction of calls has changed (see move.h)
@@ -112,6 +113,7 @@ struct connection {
 	bool opened_by_connect;
 	_Atomic uint8_t offer;
 	bool handed_over;
+	_Atomic bool bell_armed[2];
 	_Atomic bool bell_rung[2];
 	_Atomic uint8_t mismatches;
 	_Atomic uint8_t turns;

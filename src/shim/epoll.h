@@ -57,7 +57,7 @@
  * @active: something happened since idle pages were last given back
  * @takeovers: registrations taken over from the kernel so far
  * @asked_at: when the kernel was last asked without waiting, nanoseconds
- * @habit: of waiting here
+ * @habit: of waiting here; @vain_asks: waits since the kernel had something when it was asked meanwhile
  * @next_free: link of the pool
  */
 struct poller {
@@ -76,6 +76,7 @@ struct poller {
 	_Atomic uint32_t takeovers;
 	_Atomic uint64_t asked_at;
 	struct wait_habit habit;
+	_Atomic uint32_t vain_asks;
 	struct poller *next_free;
 };
 

@@ -14,10 +14,11 @@
 #include "shim/offer.h"
 #include "shim/readiness.h"
 #include "shim/settings.h"
+#include "shim/stand_in.h"
 #include "shim/stream.h"
 
 #define KERNEL_EVERY_NS 20000ULL /* with rings always ready, the kernel is asked that often */
-#define SPINS_PER_LOOK 16U /* yields before the kernel is asked while we wait */
+#define SPINS_PER_LOOK_MOST 16U /* yields before the kernel is asked while we wait */
 #define IDLE_COOL 32U /* times found idle before a watch is armed and left alone */
 #define INNER_BATCH 64
 
@@ -283,21 +284,28 @@ static bool glance(struct poller *poller)
  */
 static int spin(struct poller *poller, struct epoll_event *events, int most, uint32_t runs)
 {
+	const uint32_t every = atomic_load_explicit(&poller->vain_asks, memory_order_relaxed) + 1;
 	struct wait wait;
 	unsigned int steps = 0;
 
 	wait_begin(&wait, &poller->habit, settings.wait_yields);
 	do {
 		if (glance(poller)) {
+			if (every < SPINS_PER_LOOK_MOST)
+				atomic_store_explicit(&poller->vain_asks, every,
+						      memory_order_relaxed);
 			wait_found(&wait);
 			return 0;
 		}
-		if (wait.pauses == 0 && ++steps % SPINS_PER_LOOK == 0) {
+		if (wait.pauses == 0 && ++steps % every == 0) {
 			int n = ask_kernel(poller, events, most);
 
-			if (n > 0)
+			if (n > 0) {
+				atomic_store_explicit(&poller->vain_asks, 0, memory_order_relaxed);
 				return n;
+			}
 		}
+		stand_in_prepare(&wait);
 	} while (handler_runs.all == runs && wait_step(&wait));
 	return -1;
 }

@@ -17,6 +17,7 @@
 #include "shim/offer.h"
 #include "shim/session.h"
 #include "shim/settings.h"
+#include "shim/stand_in.h"
 #include "shim/stream.h"
 #include "shim/urgent.h"
 
@@ -50,26 +51,32 @@ struct parts {
 	struct spare segment;
 };
 
+static void close_theirs(const struct parts *parts)
+{
+	for (int part = DATA_BELL; part < STAND_IN; part++)
+		if (parts->theirs[part] >= 0)
+			libc.close(parts->theirs[part]);
+	fd_unhide(parts->theirs[STAND_IN]);
+}
+
 static void parts_close(struct parts *parts)
 {
 	if (parts->segment.memory) {
 		spare_discard(&parts->segment);
 		parts->ours[SEGMENT] = parts->ours[DATA_BELL] = parts->ours[SPACE_BELL] = -1;
 	}
-	for (int part = SEGMENT; part < PARTS; part++) {
+	for (int part = SEGMENT; part < PARTS; part++)
 		fd_unhide(parts->ours[part]);
-		if (parts->theirs[part] >= 0)
-			libc.close(parts->theirs[part]);
-	}
+	close_theirs(parts);
 }
 
-/* Hide our ends: 0 or -errno. */
+/* Hide our ends of what is new: 0 or -errno. */
 static int parts_hide(struct parts *parts)
 {
 	int error = 0;
 
-	for (int part = SEGMENT; part < PARTS; part++) {
-		if (parts->ours[part] < 0 || (part < STAND_IN && parts->segment.memory))
+	for (int part = SEGMENT; part < STAND_IN && !parts->segment.memory; part++) {
+		if (parts->ours[part] < 0)
 			continue;
 		parts->ours[part] = fd_hide(parts->ours[part]);
 		if (parts->ours[part] < 0)
@@ -115,17 +122,12 @@ static int find_segment(struct parts *parts, const struct side_address *peer)
 /* 0 or -errno; then parts_close(). */
 static int parts_make(struct parts *parts, const struct side_address *peer)
 {
-	const int in_line = 1;
-	int error = find_segment(parts, peer);
+	int error = find_segment(parts, peer), stand_in[2] = {-1, -1};
 
 	if (!error)
-		error = pair(parts, STAND_IN);
-	if (!error && libc.setsockopt(parts->ours[STAND_IN], SOL_SOCKET, SO_OOBINLINE, &in_line,
-				      sizeof(in_line)) < 0)
-		error = -errno;
-	/* Unread at the daemon's end: its closing, or its death, is a reset. */
-	if (!error && libc.send(parts->ours[STAND_IN], "", 1, MSG_NOSIGNAL) != 1)
-		error = -errno;
+		error = stand_in_make(stand_in);
+	parts->ours[STAND_IN] = stand_in[0];
+	parts->theirs[STAND_IN] = stand_in[1];
 	return parts_hide(parts) || error ? (error ? error : -EMFILE) : 0;
 }
 
@@ -251,9 +253,7 @@ void remote_hand_over(struct connection *connection, int fd)
 		parts_close(&parts);
 		parts.theirs[DATA_BELL] = parts.theirs[SPACE_BELL] = parts.theirs[STAND_IN] = -1;
 	}
-	for (int part = DATA_BELL; part < PARTS; part++)
-		if (parts.theirs[part] >= 0)
-			libc.close(parts.theirs[part]);
+	close_theirs(&parts);
 	if (why) {
 		connection->spare.number = 0;
 		reset(connection, fd, why);

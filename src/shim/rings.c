@@ -79,6 +79,8 @@ static void unmap(struct connection *connection)
 /* For the next connection, if no other process has ever had it, and it is small. */
 static bool keep(struct connection *connection)
 {
+	for (unsigned int i = 0; i < 2; i++)
+		connection->spare.rung[i] = atomic_load(&connection->bell_armed[i]);
 	if (settings.sandboxed || !connection->side || !is_alone(connection) ||
 	    atomic_load(&connection->ended) & (ENDED_DATA_BELL | ENDED_SPACE_BELL) ||
 	    connection->send.far || connection->receive.far || !spare_give(&connection->spare))

@@ -363,17 +363,21 @@ static bool take_lock_soon(void)
 	return true;
 }
 
+static void collect_all(void)
+{
+	/* Note the count first: mail that comes meanwhile is collected the next time. */
+	atomic_store(&collected, atomic_load(&side_header()->inbox));
+	while (collect_one())
+		;
+}
+
 void session_collect(void)
 {
 	const int saved = errno;
-	const struct side_header *header = side_header();
 
-	if (!header || !take_lock_soon())
+	if (!side_header() || !take_lock_soon())
 		return;
-	/* Note the count first: mail that comes meanwhile is collected the next time. */
-	atomic_store(&collected, atomic_load(&header->inbox));
-	while (collect_one())
-		;
+	collect_all();
 	lock_drop(&lock);
 	errno = saved;
 }
@@ -391,8 +395,7 @@ void session_learn_policy(int patience_ms)
 		if (!welcomed)
 			(void)libc.poll(&answer, 1, patience_ms);
 		welcomed = true; /* or not: it is not waited for again */
-		while (collect_one())
-			;
+		collect_all();
 	}
 	lock_drop(&lock);
 	errno = saved;

@@ -103,8 +103,10 @@ bool spare_take(uint32_t ring_bytes, const struct side_address *peer, struct spa
 	if (i == SPARE_MAX)
 		return false;
 	control = taken->memory;
-	empty(taken->data_bell);
-	empty(taken->space_bell);
+	if (taken->rung[0])
+		empty(taken->data_bell);
+	if (taken->rung[1])
+		empty(taken->space_bell);
 	memset(control->direction, 0, sizeof(control->direction));
 	taken->use++;
 	taken->peer = *peer;

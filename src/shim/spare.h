@@ -26,6 +26,7 @@
  * struct spare - a segment
  * @descriptor: hidden; -1: none
  * @data_bell, @space_bell: our ends, hidden
+ * @rung: these two may have been, and are to be emptied
  * @memory: its control page and its near parts, mapped
  * @ring_bytes: see segment_size()
  * @number: our name for it, which the daemon knows in this @session; 0: not to be kept
@@ -36,6 +37,7 @@ struct spare {
 	int descriptor;
 	int data_bell;
 	int space_bell;
+	bool rung[2];
 	void *memory;
 	uint32_t ring_bytes;
 	uint32_t number;

@@ -17,6 +17,7 @@
 #include "shim/handlers.h"
 #include "shim/libc.h"
 #include "shim/signals.h"
+#include "shim/stand_in.h"
 #include "shim/stream.h"
 
 #define NO_DEADLINE UINT64_MAX
@@ -194,6 +195,7 @@ static bool look(struct connection *connection, enum way way, const struct call 
 			wait_found(&wait);
 			return true;
 		}
+		stand_in_prepare(&wait);
 	} while (handler_runs.all == before->all && wait_step(&wait));
 	return false;
 }

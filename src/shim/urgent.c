@@ -239,7 +239,7 @@ void urgent_follow_owner(const struct connection *connection, int fd)
 	struct f_owner_ex owner;
 	const int saved = errno;
 
-	if (libc.fcntl(fd, F_GETOWN_EX, &owner) == 0)
+	if (libc.fcntl(fd, F_GETOWN_EX, &owner) == 0 && owner.pid)
 		(void)libc.fcntl(connection->stand_in, F_SETOWN_EX, &owner);
 	errno = saved;
 }

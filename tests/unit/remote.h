@@ -96,6 +96,7 @@ static int world_step(void *context)
 {
 	(void)context;
 	tester_answer(world.t);
+	remotes_finish(&world.apps);
 	if (world.turns-- == 0)
 		loop_stop(&world.loop);
 	return 1;

@@ -215,6 +215,24 @@ static void a_close_follows_what_was_written_and_ends_it(void **state)
 	end_free(&b.end);
 }
 
+/* It says itself that it is gone: neither TCP nor the stand-in has to be watched for that. */
+static void a_short_connection_ends_unwatched(void **state)
+{
+	struct both b;
+
+	(void)state;
+	establish(&b);
+	assert_int_equal(end_write(&b.end, "all", 3), 3);
+	say(&b.end, MARK_SHUT | MARK_CLOSED | MARK_GONE);
+	eventually(has_said(CDC_CLOSED));
+	assert_int_equal(find(world.t, PROTO_WRITE)->action.length, 3);
+	assert_false(b.remote->watched);
+	complete(world.t, b.link);
+	peer_message(&b, 0, 3, CDC_SENDING_DONE | CDC_CLOSED);
+	eventually(world.apps.remotes.count == 0);
+	end_free(&b.end);
+}
+
 static void a_killed_application_has_closed(void **state)
 {
 	struct both b;
@@ -415,6 +433,7 @@ int main(void)
 		TEST(who_sends_to_a_peer_that_has_closed_is_reset),
 		TEST(an_abort_of_the_peers_is_a_reset_behind_the_data),
 		TEST(a_close_follows_what_was_written_and_ends_it),
+		TEST(a_short_connection_ends_unwatched),
 		TEST(a_killed_application_has_closed),
 		TEST(a_close_with_data_unread_is_abnormal),
 		TEST(a_close_with_all_read_just_before_is_none),

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+#include "shim/stand_in.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ring/doorbell.h"
+#include "ring/lock.h"
+#include "shim/fd_table.h"
+#include "shim/libc.h"
+#include "shim/settings.h"
+
+_Atomic bool stand_in_wanted;
+static _Atomic uint32_t lock;
+static int prepared[2] = {-1, -1};
+static pid_t owner; /* a child that was made behind our back must not use what is its parent's */
+
+static void discard(int ends[2])
+{
+	for (int i = 0; i < 2; i++)
+		fd_unhide(ends[i]);
+	ends[0] = ends[1] = -1;
+}
+
+static int make(int ends[2])
+{
+	const int in_line = 1;
+	int error = doorbell_create(ends);
+
+	if (error)
+		return error;
+	if (libc.setsockopt(ends[0], SOL_SOCKET, SO_OOBINLINE, &in_line, sizeof(in_line)) < 0)
+		error = -errno;
+	/* Unread at the daemon's end: its closing, or its death, is a reset. */
+	if (!error && libc.send(ends[0], "", 1, MSG_NOSIGNAL) != 1)
+		error = -errno;
+	for (int i = 0; i < 2; i++) {
+		ends[i] = fd_hide(ends[i]);
+		if (ends[i] < 0)
+			error = ends[i];
+	}
+	if (error)
+		discard(ends);
+	return error;
+}
+
+int stand_in_make(int ends[2])
+{
+	bool found = false;
+
+	if (lock_take(&lock, thread_id()) == 0) {
+		const pid_t we = getpid();
+
+		found = owner == we && prepared[0] >= 0;
+		for (int i = 0; i < 2; i++) {
+			ends[i] = prepared[i];
+			prepared[i] = -1;
+		}
+		owner = we;
+		lock_drop(&lock);
+	}
+	atomic_store(&stand_in_wanted, true);
+	return found ? 0 : make(ends);
+}
+
+void stand_in_prepare_slowly(void)
+{
+	const int saved = errno;
+
+	if (settings.sandboxed || lock_take(&lock, thread_id()) < 0)
+		return;
+	atomic_store(&stand_in_wanted, false);
+	if (prepared[0] < 0 && owner == getpid())
+		(void)make(prepared);
+	lock_drop(&lock);
+	errno = saved;
+}
+
+void stand_in_before_fork(void)
+{
+	(void)lock_take(&lock, thread_id());
+}
+
+void stand_in_after_fork(bool in_child)
+{
+	if (!in_child) {
+		lock_drop(&lock);
+		return;
+	}
+	discard(prepared);
+	atomic_store(&stand_in_wanted, false);
+	atomic_store(&lock, 0);
+}
