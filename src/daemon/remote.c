@@ -451,6 +451,9 @@ void remotes_finish(struct apps *apps)
 	struct list late;
 
 	apps->remotes.put_off = 0;
+	if (list_empty(&apps->remotes.late))
+		return;
+	loop_again(apps->loop); /* what is given back here is closed by the next turn */
 	take_all(&apps->remotes.late, &late);
 	while (!list_empty(&late)) {
 		struct remote *remote = list_owner(late.next, struct remote, of_late);
@@ -484,7 +487,7 @@ bool remotes_rest(struct apps *apps, bool busy)
 			remotes_finish(apps);
 		return true;
 	}
-	if (++remotes->quiet == QUIET_TURNS)
+	if (++remotes->quiet >= QUIET_TURNS)
 		remotes_finish(apps);
 	if (wait_step(&remotes->wait))
 		return true;

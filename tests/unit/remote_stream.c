@@ -233,6 +233,22 @@ static void a_short_connection_ends_unwatched(void **state)
 	end_free(&b.end);
 }
 
+/* Descriptors are closed by a task that has had its turn by then, and the loop may sleep for long. */
+static void what_could_wait_is_followed_by_another_turn(void **state)
+{
+	struct both b;
+
+	(void)state;
+	establish(&b);
+	world.loop.again = false;
+	remotes_finish(&world.apps);
+	assert_false(world.loop.again);
+	remote_finish_later(b.remote);
+	remotes_finish(&world.apps);
+	assert_true(world.loop.again);
+	finish(&b);
+}
+
 static void a_killed_application_has_closed(void **state)
 {
 	struct both b;
@@ -434,6 +450,7 @@ int main(void)
 		TEST(an_abort_of_the_peers_is_a_reset_behind_the_data),
 		TEST(a_close_follows_what_was_written_and_ends_it),
 		TEST(a_short_connection_ends_unwatched),
+		TEST(what_could_wait_is_followed_by_another_turn),
 		TEST(a_killed_application_has_closed),
 		TEST(a_close_with_data_unread_is_abnormal),
 		TEST(a_close_with_all_read_just_before_is_none),
