@@ -92,7 +92,7 @@ static bool needs_watch(const struct remote *remote)
 
 	return !remote->watched &&
 	       (remote->vain_looks >= VAIN_LOOKS_UNWATCHED || remote->phase == REMOTE_RELAY ||
-		(tcp->blocked && !tcp->busy) ||
+		remote->user->uid != remote->apps->caller.trusted || (tcp->blocked && !tcp->busy) ||
 		(remote_app_marks(remote) & (MARK_SHUT | MARK_CLOSED)) == MARK_SHUT);
 }
 
@@ -422,7 +422,7 @@ static void arm_all(struct remotes *remotes)
 			continue;
 		remote_arm(remote);
 		if (remote_has_news(remote))
-			list_append(&remotes->active, &remote->of_active);
+			remote_look_later(remote);
 	}
 }
 
