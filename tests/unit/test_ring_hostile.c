@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -254,13 +255,17 @@ static void scribble_in_record(struct side_direction *own, uint32_t bytes, uint6
 	}
 }
 
+#define YIELD_EVERY 64U /* where both threads share a processor, they take turns */
+
 static void *scribble_on(void *argument)
 {
 	struct scribbler *scribbler = argument;
 	struct segment_direction *shared = &scribbler->channel->control->direction[DIRECTION];
 	uint64_t random = 99;
 
-	while (!atomic_load(&scribbler->stop)) {
+	for (unsigned int n = 1; !atomic_load(&scribbler->stop); n++) {
+		if (n % YIELD_EVERY == 0)
+			sched_yield();
 		scribble(shared, scribbler->channel->bytes, &random);
 		if (scribbler->in_records)
 			scribble_in_record(&scribbler->channel->own[random_next(&random) % 2],
@@ -300,6 +305,8 @@ static void scribble_all_the_while(bool in_records)
 			believed += n > 0;
 			if (n < 0)
 				start_over(&c);
+			if (step % YIELD_EVERY == 0)
+				sched_yield();
 		}
 		atomic_store(&scribbler.stop, true);
 		pthread_join(thread, NULL);
