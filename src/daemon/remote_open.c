@@ -19,15 +19,8 @@
 #include "daemon/tcp_option.h"
 #include "ring/segment.h"
 
-/* In the order of struct message_rendezvous. */
-enum {
-	FD_TCP,
-	FD_SEGMENT,
-	FD_DATA,
-	FD_SPACE,
-	FD_STAND_IN,
-	FD_COUNT
-}; /* FD_DATA on: as enum remote_bell_kind */
+/* In the order of struct message_rendezvous; FD_DATA on: of enum remote_bell_kind. */
+enum { FD_TCP, FD_SEGMENT, FD_DATA, FD_SPACE, FD_STAND_IN, FD_COUNT };
 
 /**
  * struct opening - a RENDEZVOUS being looked at
@@ -193,6 +186,13 @@ static void start(struct remote *remote, struct rnic *rnic, const struct rendezv
 		remote->connection = connection;
 }
 
+/* It was found for nothing. */
+static void drop_map(struct remote_map *map)
+{
+	remote_kept_leave(map, true);
+	remote_map_put(map);
+}
+
 static void begin(const struct opening *opening, struct remote_map *map, struct rnic *rnic,
 		  uint32_t diagnosis)
 {
@@ -200,8 +200,7 @@ static void begin(const struct opening *opening, struct remote_map *map, struct 
 	struct rendezvous_facts facts = {0};
 
 	if (!remote) {
-		remote_kept_leave(map, true);
-		remote_map_put(map);
+		drop_map(map);
 		reset(opening, "no memory");
 		return;
 	}
@@ -246,8 +245,7 @@ static struct remote_map *find_map(struct opening *opening, int *error)
 	*error = remote_bells_open(map, session->apps, &opening->fds[FD_DATA]);
 	opening->fds[FD_DATA] = opening->fds[FD_SPACE] = -1;
 	if (*error) {
-		remote_kept_leave(map, true);
-		remote_map_put(map);
+		drop_map(map);
 		return NULL;
 	}
 	remote_kept_add(session, map, message->segment);

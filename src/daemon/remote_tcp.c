@@ -214,7 +214,7 @@ static void reset_now(struct remote *remote)
 
 static bool is_to_be_shut(const struct remote_tcp *tcp)
 {
-	return !tcp->busy && tcp->due && (!tcp->out || tcp->failed);
+	return !tcp->busy && !tcp->reset_due && tcp->due && (!tcp->out || tcp->failed);
 }
 
 void remote_tcp_finish(struct remote *remote)
@@ -222,7 +222,7 @@ void remote_tcp_finish(struct remote *remote)
 	struct remote_tcp *tcp = &remote->tcp;
 	const int how = tcp->due & REMOTE_TCP_SHUT ? SHUT_RDWR : SHUT_WR;
 
-	if (!is_to_be_shut(tcp) || tcp->reset_due)
+	if (!is_to_be_shut(tcp))
 		return;
 	tcp->due = 0;
 	begin(remote, REMOTE_TCP_SHUTTING, NULL, (size_t)how);
@@ -304,7 +304,7 @@ static bool do_next(struct remote *remote)
 
 	if (tcp->busy)
 		return false;
-	if (is_to_be_shut(tcp) && !tcp->reset_due) {
+	if (is_to_be_shut(tcp)) {
 		remote_finish_later(remote);
 		return false;
 	}

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fabric/sim/random.h"
+#include "no_transport.h"
 
 #define DATAGRAM_MAX 2048U
 
@@ -53,24 +54,6 @@ static struct soft_train *next_train(void *context)
 	send_train(bench, 0);
 	bench->filled = true;
 	return &bench->train;
-}
-
-static bool never_blocked(void *context)
-{
-	(void)context;
-	return false;
-}
-
-static uint64_t no_deadline(void *context)
-{
-	(void)context;
-	return FABRIC_NEVER;
-}
-
-static int no_descriptor(void *context)
-{
-	(void)context;
-	return -1;
 }
 
 static uint16_t source_port(void *context, unsigned int gid_index, uint32_t flow)

@@ -10,6 +10,7 @@
  */
 #include "fabric/soft/device.h"
 
+#include "../fabric/no_transport.h"
 #include "fuzz.h"
 
 #define STEP_SIZE 14U
@@ -48,24 +49,6 @@ static struct soft_train *next_train(void *context)
 	return &train;
 }
 
-static bool not_blocked(void *context)
-{
-	(void)context;
-	return false;
-}
-
-static uint64_t no_deadline(void *context)
-{
-	(void)context;
-	return FABRIC_NEVER;
-}
-
-static int no_descriptor(void *context)
-{
-	(void)context;
-	return -1;
-}
-
 static uint16_t source_port(void *context, unsigned int gid_index, uint32_t flow)
 {
 	(void)context;
@@ -88,7 +71,7 @@ static const struct soft_transport transport = {
 	.receive = nothing,
 	.train = next_train,
 	.send = nothing,
-	.blocked = not_blocked,
+	.blocked = never_blocked,
 	.deadline = no_deadline,
 	.descriptor = no_descriptor,
 	.source_port = source_port,

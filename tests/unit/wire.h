@@ -65,6 +65,23 @@ static inline struct wire_bytes wire_hex(const char *text)
 	return wire_copy(bytes, nibbles / 2);
 }
 
+/* wire_other_sizes - @check for the start of @whole in every other size, up to @more zeros behind all of it */
+static inline void wire_other_sizes(const char *whole, size_t more,
+				    void (*check)(const struct wire_bytes *other))
+{
+	struct wire_bytes all = wire_hex(whole);
+
+	for (size_t size = 0; size < all.size + more; size++) {
+		struct wire_bytes other = wire_blank(size);
+
+		memcpy(other.bytes, all.bytes, size < all.size ? size : all.size);
+		if (size != all.size)
+			check(&other);
+		wire_free(&other);
+	}
+	wire_free(&all);
+}
+
 static inline uint64_t wire_random(uint64_t *seed)
 {
 	uint64_t z = *seed += 0x9e3779b97f4a7c15ULL;

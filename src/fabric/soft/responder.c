@@ -291,6 +291,7 @@ bool responder_output(struct soft_pair *pair)
 	roce_encode(&packet, to, ANSWER_SIZE);
 	output_end(device, to, ANSWER_SIZE);
 	responder->due = false;
-	set_held(pair, false);
+	if (responder->held)
+		set_held(pair, false);
 	return true;
 }
