@@ -60,7 +60,7 @@ void say_poll(const char *what, unsigned int events);
 void say_pattern(const char *what, uint64_t seed, uint64_t position, const void *buffer,
 		 size_t length);
 
-/* settle - time enough for what was sent on loopback to have arrived */
+/* settle - time enough, on a busy machine too, for what was sent on loopback to have arrived */
 void settle(void);
 
 /* send_later - a thread that writes @text to @fd after a while; joined by send_later_join() */
