@@ -2,6 +2,7 @@
 #include "daemon/remote_state.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -16,7 +17,7 @@
 
 #define AWAKE_YIELDS 100U /* turns without anything new before it sleeps */
 #define QUIET_TURNS 2U /* before what can wait is done */
-#define PUT_OFF_MOST 32U /* turns: it does not wait for ever */
+#define PUT_OFF_MOST 4U /* turns: who connects often waits for what is given back */
 #define VAIN_LOOKS 256U /* at one remote before it is left alone, however busy others are */
 #define VAIN_LOOKS_UNWATCHED 32U /* at one that is new: each is a system call */
 
@@ -485,6 +486,7 @@ bool remotes_rest(struct apps *apps, bool busy)
 		remotes->quiet = 0;
 		if (++remotes->put_off == PUT_OFF_MOST)
 			remotes_finish(apps);
+		sched_yield(); /* to who waits for the news */
 		return true;
 	}
 	if (++remotes->quiet >= QUIET_TURNS)

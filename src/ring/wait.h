@@ -9,7 +9,9 @@
  * sched_yield() returning at once says that nobody else wanted this processor, and when somebody
  * did, he ran.  Each waiting place has a *habit*: if the last wait there found nothing and the
  * sleep after it was long, the next wait goes to sleep at once, so that what is idle costs nothing;
- * a short sleep, or something found, makes it hopeful again.
+ * a short sleep, or something found, makes it hopeful again.  To be woken takes time itself, so two that
+ * wait for each other could both sleep for ever where neither would have to: of sleeps of middling
+ * length, every sixteenth is followed by a hopeful wait.
  *
  * The policy is pure: it is told what happened and says what to do next.
  */
@@ -24,6 +26,9 @@
 #define WAIT_PAUSES_MOST 64U
 #define WAIT_YIELDS_DEFAULT 100U
 #define WAIT_SHORT_SLEEP_NS 50000ULL /* a sleep shorter than that: waiting would have paid */
+#define WAIT_LONG_SLEEP_NS                                                                         \
+	1000000ULL /* and than that: it may have been the waking that took long */
+#define WAIT_SLEEPS_UNQUESTIONED 15U
 
 enum wait_step { WAIT_PAUSE, WAIT_YIELD, WAIT_SLEEP };
 
@@ -31,12 +36,14 @@ enum wait_step { WAIT_PAUSE, WAIT_YIELD, WAIT_SLEEP };
  * struct wait_habit - what a waiting place has learned
  * @hopeless: the last wait was in vain and the sleep long
  * @pauses: looks worth taking before the first yield: more while they suffice, fewer when not
+ * @sleeps: neither short nor long, in a row
  *
  * Threads that wait at one place share it, and may lose what another has just learned.
  */
 struct wait_habit {
 	_Atomic bool hopeless;
 	_Atomic uint8_t pauses;
+	_Atomic uint8_t sleeps;
 };
 
 /**
@@ -97,7 +104,15 @@ static inline void wait_found(struct wait *wait)
 /* wait_slept - a sleep at this place took @ns nanoseconds */
 static inline void wait_slept(struct wait_habit *habit, uint64_t ns)
 {
-	atomic_store_explicit(&habit->hopeless, ns >= WAIT_SHORT_SLEEP_NS, memory_order_relaxed);
+	unsigned int sleeps = atomic_load_explicit(&habit->sleeps, memory_order_relaxed) + 1;
+	bool hopeless = ns >= WAIT_SHORT_SLEEP_NS;
+
+	if (!hopeless || ns >= WAIT_LONG_SLEEP_NS)
+		sleeps = 0;
+	else if (sleeps > WAIT_SLEEPS_UNQUESTIONED)
+		sleeps = hopeless = 0;
+	atomic_store_explicit(&habit->sleeps, (uint8_t)sleeps, memory_order_relaxed);
+	atomic_store_explicit(&habit->hopeless, hopeless, memory_order_relaxed);
 }
 
 /* wait_pause - some tens of nanoseconds, without a system call */

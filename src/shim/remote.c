@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include "control/message.h"
@@ -249,6 +250,8 @@ void remote_hand_over(struct connection *connection, int fd)
 		epoll_attach(connection);
 		if (say_rendezvous(connection, fd, &parts) < 0)
 			why = "the daemon does not take it";
+		else if (!connection->opened_by_connect)
+			sched_yield(); /* the peer waits for the daemon, the program for the peer */
 	} else if (!connection->control) {
 		parts_close(&parts);
 		parts.theirs[DATA_BELL] = parts.theirs[SPACE_BELL] = parts.theirs[STAND_IN] = -1;

@@ -408,6 +408,18 @@ static void the_answer_to_one_message_leaves_with_a_request(void **state)
 			 ((struct soft_pair *)bench->pair)->requester.timer);
 }
 
+/* (no train goes on behind a packet that is shorter than the others) */
+static void it_leaves_with_requests_whose_train_is_full_too(void **state)
+{
+	struct bench *bench = *state;
+
+	hold_one(bench);
+	bench_post(bench, FABRIC_WRITE, 1, BENCH_MTU + 50, FABRIC_SIGNALED);
+	assert_int_equal(bench->sent_count, 3);
+	assert_int_equal(bench->soft.counters.trains, 2);
+	assert_int_equal(bench->sent[2].bth.opcode, ROCE_ACKNOWLEDGE);
+}
+
 static void the_answer_to_two_messages_is_not_held(void **state)
 {
 	struct bench *bench = *state;
@@ -483,6 +495,7 @@ int main(void)
 		BENCH_TEST(a_receive_in_memory_that_is_gone_fails_both_ends),
 		BENCH_TEST(what_is_not_from_the_peer_is_dropped),
 		BENCH_TEST(the_answer_to_one_message_leaves_with_a_request),
+		BENCH_TEST(it_leaves_with_requests_whose_train_is_full_too),
 		BENCH_TEST(the_answer_to_two_messages_is_not_held),
 		BENCH_TEST(an_answer_is_held_for_a_moment),
 		BENCH_TEST(with_the_last_flush_nothing_is_held),

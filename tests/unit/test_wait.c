@@ -56,6 +56,48 @@ static void the_habit_follows_the_length_of_the_sleep(void **state)
 	assert_false(habit.hopeless);
 }
 
+static void a_row_of_sleeps_that_may_be_mere_waking_is_questioned(void **state)
+{
+	struct wait_habit habit = {.hopeless = false};
+
+	(void)state;
+	for (unsigned int i = 0; i < 3 * (WAIT_SLEEPS_UNQUESTIONED + 1); i++) {
+		wait_slept(&habit, WAIT_LONG_SLEEP_NS - 1);
+		assert_int_equal(habit.hopeless,
+				 i % (WAIT_SLEEPS_UNQUESTIONED + 1) != WAIT_SLEEPS_UNQUESTIONED);
+	}
+	for (unsigned int i = 0; i < 1000; i++) {
+		wait_slept(&habit,
+			   i % WAIT_SLEEPS_UNQUESTIONED ? WAIT_SHORT_SLEEP_NS : WAIT_LONG_SLEEP_NS);
+		assert_true(habit.hopeless);
+	}
+}
+
+/* Two that wake each other: each sleeps because waking the other takes so long. */
+static void two_that_sleep_find_out_that_neither_has_to(void **state)
+{
+	const uint64_t waking = WAIT_SHORT_SLEEP_NS, answer = 5000;
+	struct wait_habit habits[2] = {{.hopeless = true}, {.hopeless = true}};
+	unsigned int slept = 0;
+
+	(void)state;
+	for (unsigned int i = 0; i < 1000; i++) {
+		struct wait wait;
+		uint64_t gap = answer + (habits[(i + 1) % 2].hopeless ? waking : 0), now = 0;
+
+		wait_begin(&wait, &habits[i % 2], WAIT_YIELDS_DEFAULT);
+		while (now < gap && wait_next(&wait) != WAIT_SLEEP)
+			now += 700;
+		if (now >= gap) {
+			wait_found(&wait);
+			continue;
+		}
+		slept++;
+		wait_slept(&habits[i % 2], gap + waking);
+	}
+	assert_in_range(slept, 1, 3 * WAIT_SLEEPS_UNQUESTIONED);
+}
+
 static void a_step_tells_when_to_sleep(void **state)
 {
 	struct wait_habit habit = {.hopeless = false};
@@ -122,6 +164,8 @@ int main(void)
 		cmocka_unit_test(a_hopeful_waiter_pauses_then_yields_then_sleeps),
 		cmocka_unit_test(a_hopeless_waiter_sleeps_at_once),
 		cmocka_unit_test(the_habit_follows_the_length_of_the_sleep),
+		cmocka_unit_test(a_row_of_sleeps_that_may_be_mere_waking_is_questioned),
+		cmocka_unit_test(two_that_sleep_find_out_that_neither_has_to),
 		cmocka_unit_test(a_step_tells_when_to_sleep),
 		cmocka_unit_test(what_is_idle_stops_looking_and_what_is_busy_starts_again),
 	};

@@ -16,7 +16,8 @@
  * stops everything at one place.
  *
  * The answer to a single message is *held* as long as more is to be sent soon (fabric_flush()), but not for longer
- * than SOFT_HOLD: a request and its answer, of the programs above, then cost two datagrams instead of four.
+ * than SOFT_HOLD: a request and its answer, of the programs above, are then sent and received twice instead of
+ * four times.
  *
  * A queue pair that waits for something is in the list of *timed* ones.
  *

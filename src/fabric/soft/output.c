@@ -3,19 +3,23 @@
 
 #include <string.h>
 
+static bool goes_same_way(const struct soft_train *train, const struct soft_pair *pair)
+{
+	return train->gid_index == pair->base.path.gid_index &&
+	       !memcmp(&train->path, &pair->route, sizeof(pair->route));
+}
+
 static bool fits(const struct soft_device *device, const struct soft_train *train,
 		 const struct soft_pair *pair, uint32_t size)
 {
 	return train->count < device->train_max && size <= train->segment &&
 	       train->size == train->count * train->segment && /* none was shorter */
-	       train->size + size <= SOFT_TRAIN_SIZE &&
-	       train->gid_index == pair->base.path.gid_index &&
-	       !memcmp(&train->path, &pair->route, sizeof(pair->route));
+	       train->size + size <= SOFT_TRAIN_SIZE && goes_same_way(train, pair);
 }
 
-bool output_rides(const struct soft_device *device, const struct soft_pair *pair, uint32_t size)
+bool output_has_company(const struct soft_device *device, const struct soft_pair *pair)
 {
-	return device->train && device->train->count && fits(device, device->train, pair, size);
+	return device->train && device->train->count && goes_same_way(device->train, pair);
 }
 
 uint8_t *output_begin(struct soft_device *device, const struct soft_pair *pair, uint32_t size)

@@ -19,8 +19,8 @@
  */
 uint8_t *output_begin(struct soft_device *device, const struct soft_pair *pair, uint32_t size);
 
-/* output_rides - would a packet leave in a train that there is anyway? */
-bool output_rides(const struct soft_device *device, const struct soft_pair *pair, uint32_t size);
+/* output_has_company - would a packet of @pair leave with others that go the same way, in their train or behind it? */
+bool output_has_company(const struct soft_device *device, const struct soft_pair *pair);
 
 /* output_end - all but the ICRC was written at what output_begin() gave */
 void output_end(struct soft_device *device, uint8_t *packet, uint32_t size);

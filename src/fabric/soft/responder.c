@@ -281,7 +281,7 @@ bool responder_output(struct soft_pair *pair)
 	if (!responder->due)
 		return true;
 	if (device->more && device->now < responder->held_until &&
-	    !output_rides(device, pair, ANSWER_SIZE)) {
+	    !output_has_company(device, pair)) {
 		set_held(pair, true);
 		return true;
 	}
