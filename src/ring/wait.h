@@ -11,7 +11,8 @@
  * sleep after it was long, the next wait goes to sleep at once, so that what is idle costs nothing;
  * a short sleep, or something found, makes it hopeful again.  To be woken takes time itself, so two that
  * wait for each other could both sleep for ever where neither would have to: of sleeps of middling
- * length, every sixteenth is followed by a hopeful wait.
+ * length, one in 128 is followed by a hopeful wait.  For the same reason one wait in 64 takes all the
+ * pauses there are before it yields: a yield may cost more than what is waited for.
  *
  * The policy is pure: it is told what happened and says what to do next.
  */
@@ -23,12 +24,13 @@
 #include <stdint.h>
 
 #define WAIT_PAUSES_LEAST 4U /* looks with a pause between, before the first yield */
-#define WAIT_PAUSES_MOST 64U
+#define WAIT_PAUSES_MOST 128U /* as long as the dearest yield: two microseconds */
+#define WAIT_WAITS_UNQUESTIONED 63U
 #define WAIT_YIELDS_DEFAULT 100U
 #define WAIT_SHORT_SLEEP_NS 50000ULL /* a sleep shorter than that: waiting would have paid */
 #define WAIT_LONG_SLEEP_NS                                                                         \
 	1000000ULL /* and than that: it may have been the waking that took long */
-#define WAIT_SLEEPS_UNQUESTIONED 15U
+#define WAIT_SLEEPS_UNQUESTIONED 127U
 
 enum wait_step { WAIT_PAUSE, WAIT_YIELD, WAIT_SLEEP };
 
@@ -37,6 +39,7 @@ enum wait_step { WAIT_PAUSE, WAIT_YIELD, WAIT_SLEEP };
  * @hopeless: the last wait was in vain and the sleep long
  * @pauses: looks worth taking before the first yield: more while they suffice, fewer when not
  * @sleeps: neither short nor long, in a row
+ * @waits: since one took all pauses
  *
  * Threads that wait at one place share it, and may lose what another has just learned.
  */
@@ -44,30 +47,36 @@ struct wait_habit {
 	_Atomic bool hopeless;
 	_Atomic uint8_t pauses;
 	_Atomic uint8_t sleeps;
+	_Atomic uint8_t waits;
 };
 
 /**
  * struct wait - one wait in progress
  * @habit: of the place
  * @pauses, @yields: steps left
- * @paused: it took a pause
+ * @paused: pauses it took
  */
 struct wait {
 	struct wait_habit *habit;
 	uint32_t pauses;
 	uint32_t yields;
-	bool paused;
+	uint32_t paused;
 };
 
 /* wait_begin - start a wait at a place; @yields: the configured number of yields */
 static inline void wait_begin(struct wait *wait, struct wait_habit *habit, uint32_t yields)
 {
 	const bool hopeless = atomic_load_explicit(&habit->hopeless, memory_order_relaxed);
-	const uint8_t pauses = atomic_load_explicit(&habit->pauses, memory_order_relaxed);
+	const unsigned int waits = atomic_load_explicit(&habit->waits, memory_order_relaxed) + 1;
+	const bool questioned = waits > WAIT_WAITS_UNQUESTIONED;
+	const unsigned int pauses =
+		questioned ? WAIT_PAUSES_MOST
+			   : atomic_load_explicit(&habit->pauses, memory_order_relaxed);
 
+	atomic_store_explicit(&habit->waits, questioned ? 0 : (uint8_t)waits, memory_order_relaxed);
 	wait->habit = habit;
 	wait->pauses = hopeless ? 0 : pauses < WAIT_PAUSES_LEAST ? WAIT_PAUSES_LEAST : pauses;
-	wait->paused = false;
+	wait->paused = 0;
 	wait->yields = hopeless ? 0 : yields;
 }
 
@@ -75,7 +84,7 @@ static inline void wait_begin(struct wait *wait, struct wait_habit *habit, uint3
 static inline enum wait_step wait_next(struct wait *wait)
 {
 	if (wait->pauses) {
-		wait->paused = true;
+		wait->paused++;
 		wait->pauses--;
 		return WAIT_PAUSE;
 	}
@@ -92,11 +101,13 @@ static inline void wait_found(struct wait *wait)
 	struct wait_habit *habit = wait->habit;
 	unsigned int pauses = atomic_load_explicit(&habit->pauses, memory_order_relaxed);
 
-	if (wait->pauses)
-		pauses = pauses > WAIT_PAUSES_MOST / 2 ? WAIT_PAUSES_MOST
-						       : pauses * 2 + WAIT_PAUSES_LEAST;
-	else if (wait->paused)
+	if (wait->pauses) {
+		pauses = 2 * (pauses > wait->paused ? pauses : wait->paused) + WAIT_PAUSES_LEAST;
+		if (pauses > WAIT_PAUSES_MOST)
+			pauses = WAIT_PAUSES_MOST;
+	} else if (wait->paused) {
 		pauses /= 2;
+	}
 	atomic_store_explicit(&habit->hopeless, false, memory_order_relaxed);
 	atomic_store_explicit(&habit->pauses, (uint8_t)pauses, memory_order_relaxed);
 }

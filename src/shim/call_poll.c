@@ -113,7 +113,7 @@ static int look_at_rings(struct polling *polling, bool ask)
 		entry->revents = 0;
 		if (!is_translated(polling, i))
 			continue;
-		entry->revents = readiness(polling->connections[i], entry->fd, ask) &
+		entry->revents = readiness(polling->connections[i], entry->fd, entry->events, ask) &
 				 (short)(entry->events | POLLHUP | POLLERR);
 		if (entry->revents)
 			ready++;

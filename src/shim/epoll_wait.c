@@ -59,7 +59,8 @@ static uint32_t watch_bits(const struct watch *watch, uint32_t *all, uint64_t *p
 	if (watch->disabled)
 		return 0;
 	*all = (uint32_t)(uint16_t)readiness(
-		watch->connection, watch->orphan ? watch->connection->fd : watch->fd, false);
+		watch->connection, watch->orphan ? watch->connection->fd : watch->fd,
+		(short)watch->events, false);
 	if (watch->events & EPOLLET)
 		return edge_bits(watch, *all, *produced);
 	return *all & (watch->events | ALWAYS_BITS);

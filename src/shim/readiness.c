@@ -88,13 +88,15 @@ static bool has_enough_of_both(struct connection *connection, int fd)
 		       atomic_load(&connection->side->low_water);
 }
 
-short readiness(struct connection *connection, int fd, bool ask)
+short readiness(struct connection *connection, int fd, short wanted, bool ask)
 {
 	bool receives = move_receive(connection);
 	bool sends = send_has_moved(connection), native;
 	short bits = from_ring(connection), tcp;
 	unsigned int ended;
 
+	if ((wanted & POLLPRI) && !is_remote(connection)) /* an urgent byte on this host is TCP's */
+		ask = true;
 	if (!ask && receives && sends && !has_ended(connection, ~0U) &&
 	    !(peer_marks(connection) & MARK_CLOSED) && !is_back(connection))
 		return bits;

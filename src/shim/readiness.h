@@ -16,12 +16,13 @@
 /**
  * readiness - poll(2)'s revents for an attached connection
  * @fd: its TCP socket
+ * @wanted: bits that may be wanted
  * @ask: ask the kernel in any case (a poll without waiting must see what just happened)
  *
- * Return: POLLIN | POLLRDNORM, POLLOUT | POLLWRNORM, POLLRDHUP, POLLHUP, POLLERR, POLLPRI, whatever
- * holds, wanted or not.
+ * Return: POLLIN | POLLRDNORM, POLLOUT | POLLWRNORM, POLLRDHUP, POLLHUP, POLLERR, whatever holds, wanted or
+ * not, and POLLPRI where it is wanted.
  */
-short readiness(struct connection *connection, int fd, bool ask);
+short readiness(struct connection *connection, int fd, short wanted, bool ask);
 
 /* readiness_glance - may readiness have changed?  Looks at memory only, errs on the side of yes */
 bool readiness_glance(const struct connection *connection, short wanted);

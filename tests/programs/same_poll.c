@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
@@ -292,6 +293,27 @@ static void poll_sees_urgent_data(void)
 	pair_close(ends);
 }
 
+static void poll_and_epoll_see_urgent_data_before_other_data(void)
+{
+	struct epoll_event event = {.events = EPOLLIN | EPOLLPRI};
+	const int epoll = epoll_create1(0);
+	int ends[2];
+
+	pair_open(ends);
+	say_call("add", epoll_ctl(epoll, EPOLL_CTL_ADD, ends[1], &event));
+	say_call("send urgent", send(ends[0], "!", 1, MSG_OOB));
+	say_call("send", send(ends[0], "after", 5, 0));
+	settle();
+	poll_one("poll", ends[1], POLLIN | POLLPRI, 1000);
+	for (int i = 0; i < 2; i++) {
+		event.events = 0;
+		say_call("epoll_wait", epoll_wait(epoll, &event, 1, 1000));
+		say_poll("events", event.events);
+	}
+	pair_close(ends);
+	close(epoll);
+}
+
 const struct behaviour same_poll[] = {
 	{"poll_tells_readable_and_writable", poll_tells_readable_and_writable},
 	{"poll_waits_its_time", poll_waits_its_time},
@@ -304,5 +326,7 @@ const struct behaviour same_poll[] = {
 	{"select_is_woken", select_is_woken},
 	{"poll_of_a_hundred", poll_of_a_hundred},
 	{"poll_sees_urgent_data", poll_sees_urgent_data},
+	{"poll_and_epoll_see_urgent_data_before_other_data",
+	 poll_and_epoll_see_urgent_data_before_other_data},
 	{NULL, NULL},
 };

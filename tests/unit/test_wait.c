@@ -98,6 +98,36 @@ static void two_that_sleep_find_out_that_neither_has_to(void **state)
 	assert_in_range(slept, 1, 3 * WAIT_SLEEPS_UNQUESTIONED);
 }
 
+/* Two that answer at once, but look only after a yield, which takes longer than the answer. */
+static void two_that_yield_find_out_that_neither_has_to(void **state)
+{
+	const uint64_t pause = 15, yield = 1200, answer = 600;
+	struct wait_habit habits[2] = {{.pauses = 0}, {.pauses = 0}};
+	unsigned int yields = 0, before = 0;
+	uint64_t late = yield; /* what the peer's last look was late */
+
+	(void)state;
+	for (unsigned int i = 0; i < 2000; i++) {
+		struct wait wait;
+		uint64_t now = 0, gap = answer + late;
+
+		if (i == 1000)
+			before = yields;
+		wait_begin(&wait, &habits[i % 2], WAIT_YIELDS_DEFAULT);
+		while (now < gap)
+			if (wait_next(&wait) == WAIT_PAUSE) {
+				now += pause;
+			} else {
+				now += yield;
+				yields++;
+			}
+		wait_found(&wait);
+		late = now - gap;
+	}
+	assert_true(before > 0);
+	assert_int_equal(yields, before);
+}
+
 static void a_step_tells_when_to_sleep(void **state)
 {
 	struct wait_habit habit = {.hopeless = false};
@@ -144,7 +174,7 @@ static unsigned int live(struct wait_habit *habit, uint64_t gap, unsigned int ro
 static void what_is_idle_stops_looking_and_what_is_busy_starts_again(void **state)
 {
 	struct wait_habit habit = {.hopeless = false};
-	unsigned int looks;
+	unsigned int looks, least;
 
 	(void)state;
 	assert_int_equal(live(&habit, 10000, 1000, &looks), 0);
@@ -155,7 +185,9 @@ static void what_is_idle_stops_looking_and_what_is_busy_starts_again(void **stat
 	assert_int_equal(live(&habit, 10000, 1000, &looks), 1);
 	/* Longer than the looking takes, but the sleep after it is short: it goes on looking. */
 	assert_int_equal(live(&habit, 100000, 1000, &looks), 1000);
-	assert_int_equal(looks, 1000 * (WAIT_PAUSES_LEAST + WAIT_YIELDS_DEFAULT));
+	least = 1000 * (WAIT_PAUSES_LEAST + WAIT_YIELDS_DEFAULT);
+	assert_in_range(looks, least,
+			least + (1000 / WAIT_WAITS_UNQUESTIONED + 1) * WAIT_PAUSES_MOST);
 }
 
 int main(void)
@@ -166,6 +198,7 @@ int main(void)
 		cmocka_unit_test(the_habit_follows_the_length_of_the_sleep),
 		cmocka_unit_test(a_row_of_sleeps_that_may_be_mere_waking_is_questioned),
 		cmocka_unit_test(two_that_sleep_find_out_that_neither_has_to),
+		cmocka_unit_test(two_that_yield_find_out_that_neither_has_to),
 		cmocka_unit_test(a_step_tells_when_to_sleep),
 		cmocka_unit_test(what_is_idle_stops_looking_and_what_is_busy_starts_again),
 	};
