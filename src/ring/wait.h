@@ -28,8 +28,7 @@
 #define WAIT_WAITS_UNQUESTIONED 63U
 #define WAIT_YIELDS_DEFAULT 100U
 #define WAIT_SHORT_SLEEP_NS 50000ULL /* a sleep shorter than that: waiting would have paid */
-#define WAIT_LONG_SLEEP_NS                                                                         \
-	1000000ULL /* and than that: it may have been the waking that took long */
+#define WAIT_LONG_SLEEP_NS 1000000ULL /* and than that: it may be the waking that takes long */
 #define WAIT_SLEEPS_UNQUESTIONED 127U
 
 enum wait_step { WAIT_PAUSE, WAIT_YIELD, WAIT_SLEEP };
@@ -116,12 +115,12 @@ static inline void wait_found(struct wait *wait)
 static inline void wait_slept(struct wait_habit *habit, uint64_t ns)
 {
 	unsigned int sleeps = atomic_load_explicit(&habit->sleeps, memory_order_relaxed) + 1;
-	bool hopeless = ns >= WAIT_SHORT_SLEEP_NS;
+	const bool middling = ns >= WAIT_SHORT_SLEEP_NS && ns < WAIT_LONG_SLEEP_NS;
+	const bool questioned = middling && sleeps > WAIT_SLEEPS_UNQUESTIONED;
+	const bool hopeless = ns >= WAIT_SHORT_SLEEP_NS && !questioned;
 
-	if (!hopeless || ns >= WAIT_LONG_SLEEP_NS)
+	if (!middling || questioned)
 		sleeps = 0;
-	else if (sleeps > WAIT_SLEEPS_UNQUESTIONED)
-		sleeps = hopeless = 0;
 	atomic_store_explicit(&habit->sleeps, (uint8_t)sleeps, memory_order_relaxed);
 	atomic_store_explicit(&habit->hopeless, hopeless, memory_order_relaxed);
 }
