@@ -26,6 +26,7 @@
 #include <sys/uio.h>
 
 #include "shim/connection.h"
+#include "shim/handlers.h"
 #include "shim/move.h"
 #include "shim/offer.h"
 
@@ -174,7 +175,8 @@ static inline bool stream_is_nonblocking(const struct connection *connection, in
 }
 
 /**
- * struct call - what the steps of one blocking call share; zero at first
+ * struct call - what the steps of one blocking call share; zero at first, but for @before
+ * @before: the handlers that had run when it began: later ones interrupt its waits
  * @deadline: filled from SO_RCVTIMEO or SO_SNDTIMEO at the first wait
  * @beyond: receiving: only more readable bytes than that are worth waking for
  * @partial: bytes were transferred already: a signal ends the call, SA_RESTART or not
@@ -182,6 +184,7 @@ static inline bool stream_is_nonblocking(const struct connection *connection, in
  * @sleeps: it has called connection_sleep(): stream_leave()
  */
 struct call {
+	struct handler_runs before;
 	uint64_t deadline;
 	size_t beyond;
 	bool partial;

@@ -413,7 +413,7 @@ ssize_t stream_receive_until(struct connection *connection, int fd, const struct
 	struct place place = {.iov = iov, .count = count};
 	size_t total = place_total(iov, count), done = 0;
 	const size_t least = least_wanted(connection, total, flags);
-	struct call call = {.deadline = *deadline};
+	struct call call = {.before = handler_runs, .deadline = *deadline};
 	ssize_t n = 0;
 
 	if (__builtin_expect(!is_attached(connection), 0))

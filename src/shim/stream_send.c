@@ -200,7 +200,7 @@ static ssize_t ring_put(struct connection *connection, struct place place, size_
 static void send_deferred(struct connection *connection, int fd)
 {
 	static const struct place nothing;
-	struct call call = {.partial = true};
+	struct call call = {.before = handler_runs, .partial = true};
 	struct deferred *deferred;
 
 	while ((deferred = deferred_first())) {
@@ -327,7 +327,7 @@ ssize_t stream_send(struct connection *connection, int fd, const struct iovec *i
 {
 	struct place place = {.iov = iov, .count = count};
 	size_t total = place_total(iov, count), done = 0;
-	struct call call = {0};
+	struct call call = {.before = handler_runs};
 	ssize_t n = 0;
 
 	if (__builtin_expect(!is_attached(connection), 0))
@@ -431,7 +431,7 @@ static ssize_t fill_by_copy(struct connection *connection, int fd, size_t most, 
 ssize_t stream_fill(struct connection *connection, int fd, size_t total, int flags,
 		    ssize_t (*fill)(void *context, void *to, size_t n), void *context)
 {
-	struct call call = {0};
+	struct call call = {.before = handler_runs};
 	size_t done = 0;
 	bool end = false;
 	ssize_t n = 0;

@@ -128,10 +128,10 @@ static bool is_timed(const struct call *call)
 	return call->partial || call->deadline != NO_DEADLINE;
 }
 
-static bool is_interrupted(const struct call *call, const struct handler_runs *before)
+static bool is_interrupted(const struct call *call)
 {
-	return is_timed(call) ? handler_runs.all != before->all
-			      : handler_runs.interrupting != before->interrupting;
+	return is_timed(call) ? handler_runs.all != call->before.all
+			      : handler_runs.interrupting != call->before.interrupting;
 }
 
 static int sleep_on_bell(struct connection *connection, int fd, enum way way,
@@ -184,8 +184,7 @@ static int prepare(struct connection *connection, int fd, enum way way, struct c
 	return 0;
 }
 
-static bool look(struct connection *connection, enum way way, const struct call *call,
-		 const struct handler_runs *before)
+static bool look(struct connection *connection, enum way way, const struct call *call)
 {
 	struct wait wait;
 
@@ -196,22 +195,21 @@ static bool look(struct connection *connection, enum way way, const struct call 
 			return true;
 		}
 		stand_in_prepare(&wait);
-	} while (handler_runs.all == before->all && wait_step(&wait));
+	} while (handler_runs.all == call->before.all && wait_step(&wait));
 	return false;
 }
 
 int stream_wait(struct connection *connection, int fd, enum way way, struct call *call)
 {
-	const struct handler_runs runs = handler_runs;
 	uint64_t start;
 	int error;
 
-	if (look(connection, way, call, &runs))
+	if (look(connection, way, call))
 		return 0;
 	error = prepare(connection, fd, way, call);
 	if (error || may_go_on(connection, way, call))
 		return error;
-	if (is_interrupted(call, &runs))
+	if (is_interrupted(call))
 		return -EINTR;
 	if (!call->sleeps)
 		connection_sleep(connection);

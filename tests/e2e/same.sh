@@ -7,7 +7,7 @@
 #   same.sh [BYTES]             connections move after so many bytes (0)
 #   same.sh random SEED [N]     each behaviour draws when; one behaviour in N, drawn too (all)
 #
-# time limit: 300
+# time limit: 900
 # takes: 90
 . "$(dirname "$0")/lib.sh"
 

@@ -86,7 +86,7 @@ void say_pattern(const char *what, uint64_t seed, uint64_t position, const void 
 
 void settle(void)
 {
-	sleep_us(60000);
+	sleep_us(40000);
 }
 
 static int warm_rounds(void)

@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* EINTR, SA_RESTART, SIGPIPE, handlers that do I/O, cancellation */
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -140,6 +146,60 @@ static void a_signal_cuts_a_long_write_short(void)
 	signal_join();
 	say("as many came: %s", drain(ends[1]) == (size_t)n ? "yes" : "no");
 	pair_close(ends);
+}
+
+/* A page that is there only when the signal has come: whoever copies from it meets it on the way. */
+struct late_page {
+	int faults;
+	char *at;
+	size_t bytes;
+};
+
+static void *signal_at_the_fault(void *context)
+{
+	struct late_page *page = context;
+	struct uffdio_zeropage zero = {.range = {.start = (uintptr_t)page->at, .len = page->bytes}};
+	struct uffd_msg message;
+
+	if (read(page->faults, &message, sizeof(message)) != sizeof(message))
+		return NULL;
+	pthread_kill(ringer_target, SIGUSR1);
+	sleep_us(30000);
+	ioctl(page->faults, UFFDIO_ZEROPAGE, &zero);
+	return NULL;
+}
+
+static bool late_page_open(struct late_page *page)
+{
+	struct uffdio_api api = {.api = UFFD_API};
+	struct uffdio_register range = {.range = {.start = (uintptr_t)page->at, .len = page->bytes},
+					.mode = UFFDIO_REGISTER_MODE_MISSING};
+
+	page->faults = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	return page->faults >= 0 && ioctl(page->faults, UFFDIO_API, &api) == 0 &&
+	       ioctl(page->faults, UFFDIO_REGISTER, &range) == 0;
+}
+
+static void a_signal_during_the_copy_cuts_a_write_short(void)
+{
+	const struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+	const size_t bytes = 16 << 20;
+	char *block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct late_page page = {.at = block + 16384, .bytes = 4096};
+	int ends[2];
+	ssize_t n;
+
+	pair_open(ends);
+	say("late page: %d", late_page_open(&page));
+	sigaction(SIGUSR1, &action, NULL);
+	ringer_target = pthread_self();
+	pthread_create(&ringer, NULL, signal_at_the_fault, &page);
+	n = write(ends[0], block, bytes);
+	say("some went: %s", n > 0 && n < (ssize_t)bytes ? "yes" : "no");
+	signal_join();
+	say("as many came: %s", drain(ends[1]) == (size_t)n ? "yes" : "no");
+	pair_close(ends);
+	close(page.faults);
 }
 
 static void a_signal_interrupts_every_wait(void)
@@ -348,6 +408,8 @@ const struct behaviour same_signal[] = {
 	{"a_restarting_signal_interrupts_a_time_out", a_restarting_signal_interrupts_a_time_out},
 	{"a_signal_interrupts_write", a_signal_interrupts_write},
 	{"a_signal_cuts_a_long_write_short", a_signal_cuts_a_long_write_short},
+	{"a_signal_during_the_copy_cuts_a_write_short",
+	 a_signal_during_the_copy_cuts_a_write_short},
 	{"a_signal_interrupts_every_wait", a_signal_interrupts_every_wait},
 	{"a_mask_for_the_wait_only", a_mask_for_the_wait_only},
 	{"a_handler_that_writes_to_the_same_socket", a_handler_that_writes_to_the_same_socket},
