@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # What a program sees of a moved connection is what it sees of TCP: each behaviour of
 # tests/programs/same prints results and errnos on plain TCP and under smcu, and the two must not
-# differ.  Two lanes, each with its own daemon.
+# differ.  They sleep most of the time: four lanes, each with its own daemon.
 #
 #   same.sh [BYTES]             connections move after so many bytes (0)
 #   same.sh random SEED [N]     each behaviour draws when; one behaviour in N, drawn too (all)
@@ -10,6 +10,7 @@
 # time limit: 900
 # takes: 90
 . "$(dirname "$0")/lib.sh"
+LANES=4
 
 # Connections that stay TCP, by rule: nothing to prove there but that they work.
 stays_tcp=" a_sandboxed_program_goes_on a_filter_that_starts_before_the_move a_started_program_has_the_limits \
@@ -99,7 +100,7 @@ lane() {
 		# shellcheck disable=SC2053
 		[[ -n "$skipped" && $name == @($skipped) ]] && continue
 		number=$((number + 1))
-		[ $((number % 2)) = "$1" ] && compare "$name"
+		[ $((number % LANES)) = "$1" ] && compare "$name"
 	done
 	[ -z "$seed" ] || really_moved "${prefix}moved" 10 0
 	exit $((failures > 0))
@@ -124,11 +125,11 @@ else
 	# It has changed its user before the daemon is needed.
 	[ "$SMCU_MOVE_AFTER" = 0 ] || stays_tcp+=" a_fork_that_fails "
 fi
-lane 0 &
-first=$!
-lane 1 &
-second=$!
-wait $first || failures=1
-wait $second || failures=1
+lanes_begun=()
+for ((number = 0; number < LANES; number++)); do
+	lane $number &
+	lanes_begun+=($!)
+done
+for pid in "${lanes_begun[@]}"; do wait "$pid" || failures=1; done
 [ -n "$seed" ] || (lane_of_signals) || failures=1
 finish

@@ -8,6 +8,7 @@
  */
 #include "same.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -15,6 +16,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,6 +89,52 @@ void say_pattern(const char *what, uint64_t seed, uint64_t position, const void 
 void settle(void)
 {
 	sleep_us(40000);
+}
+
+/* The state of a thread of ours, as in proc(5); 0: it is gone */
+static char state_of(const char *thread)
+{
+	char path[64], text[512], *name_end;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%.16s/stat", thread);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = 0;
+	name_end = strrchr(text, ')');
+	return name_end && name_end[1] ? name_end[2] : 0;
+}
+
+static bool others_sleep(void)
+{
+	DIR *threads = opendir("/proc/self/task");
+	const struct dirent *thread;
+	bool sleep = true;
+
+	while (threads && (thread = readdir(threads))) {
+		if (thread->d_name[0] == '.' || atoi(thread->d_name) == gettid())
+			continue;
+		if (state_of(thread->d_name) == 'R')
+			sleep = false;
+	}
+	if (threads)
+		closedir(threads);
+	return sleep;
+}
+
+void let_block(void)
+{
+	int asleep = 0;
+
+	sleep_us(50000);
+	for (int looks = 0; looks < 200 && asleep < 2; looks++) {
+		sleep_us(5000);
+		asleep = others_sleep() ? asleep + 1 : 0;
+	}
 }
 
 static int warm_rounds(void)

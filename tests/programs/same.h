@@ -63,6 +63,9 @@ void say_pattern(const char *what, uint64_t seed, uint64_t position, const void 
 /* settle - time enough, on a busy machine too, for what was sent on loopback to have arrived */
 void settle(void);
 
+/* let_block - time enough, on a busy machine too, for threads just made to block in what they are to call */
+void let_block(void);
+
 /* send_later - a thread that writes @text to @fd after a while; joined by send_later_join() */
 void send_later(int fd, const char *text, unsigned int after_ms);
 void send_later_join(void);

@@ -101,7 +101,7 @@ static void cancel(void *(*inside)(void *), int full)
 	if (full)
 		fill(ends[1]);
 	pthread_create(&thread, NULL, inside, NULL);
-	sleep_us(50000);
+	let_block();
 	pthread_cancel(thread);
 	pthread_join(thread, &result);
 	say("cancelled: %d", result == PTHREAD_CANCELED);
@@ -138,7 +138,7 @@ static void a_sendfile_is_not_cancelled(void)
 	other_inside = temporary_file(1, 1000);
 	fill(ends[1]);
 	pthread_create(&thread, NULL, in_sendfile, &mark);
-	sleep_us(50000);
+	let_block();
 	pthread_cancel(thread);
 	sleep_us(20000);
 	drain(ends[0]);

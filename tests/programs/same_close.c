@@ -280,7 +280,7 @@ static void peer_closes_while_a_reader_sleeps(void)
 	pair_open(ends);
 	sleeper.fd = ends[1];
 	pthread_create(&thread, NULL, sleep_in_a_call, &sleeper);
-	sleep_us(50000);
+	let_block();
 	say_call("close", close(ends[0]));
 	pthread_join(thread, NULL);
 	say_sleeper("reader", &sleeper);
@@ -298,7 +298,7 @@ static void peer_resets_while_a_reader_sleeps(void)
 	sleeper.fd = ends[1];
 	setsockopt(ends[0], SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 	pthread_create(&thread, NULL, sleep_in_a_call, &sleeper);
-	sleep_us(50000);
+	let_block();
 	say_call("close", close(ends[0]));
 	pthread_join(thread, NULL);
 	say_sleeper("reader", &sleeper);
@@ -316,7 +316,7 @@ static void peer_closes_while_a_writer_sleeps(void)
 	sleeper.fd = ends[1];
 	fill(ends[1]);
 	pthread_create(&thread, NULL, sleep_in_a_call, &sleeper);
-	sleep_us(50000);
+	let_block();
 	say_call("close", close(ends[0]));
 	pthread_join(thread, NULL);
 	say_sleeper("writer", &sleeper);
@@ -332,7 +332,7 @@ static void own_shutdown_wakes_a_reader(void)
 	pair_open(ends);
 	sleeper.fd = ends[1];
 	pthread_create(&thread, NULL, sleep_in_a_call, &sleeper);
-	sleep_us(50000);
+	let_block();
 	say_call("shutdown", shutdown(ends[1], SHUT_RDWR));
 	pthread_join(thread, NULL);
 	say_sleeper("reader", &sleeper);
@@ -350,7 +350,7 @@ static void own_shutdown_wakes_a_writer(void)
 	sleeper.fd = ends[1];
 	fill(ends[1]);
 	pthread_create(&thread, NULL, sleep_in_a_call, &sleeper);
-	sleep_us(50000);
+	let_block();
 	say_call("shutdown", shutdown(ends[1], SHUT_WR));
 	pthread_join(thread, NULL);
 	say_sleeper("writer", &sleeper);

@@ -308,7 +308,7 @@ static void an_edge_wakes_one_of_many_threads(void)
 		waiters[i].epoll = epoll;
 		pthread_create(&threads[i], NULL, wait_once, &waiters[i]);
 	}
-	sleep_us(100000);
+	let_block();
 	write_all(ends[0], "x", 1);
 	for (i = 0; i < 4; i++) {
 		pthread_join(threads[i], NULL);
@@ -328,7 +328,7 @@ static void added_by_a_thread_while_another_waits(void)
 	pair_open(ends);
 	waiter.epoll = epoll_create1(0);
 	pthread_create(&thread, NULL, wait_once, &waiter);
-	sleep_us(50000);
+	let_block();
 	say_call("write", write(ends[0], "abc", 3));
 	settle();
 	add(waiter.epoll, ends[1], EPOLLIN, 1);
@@ -349,7 +349,7 @@ static void modified_by_a_thread_while_another_waits(void)
 	waiter.epoll = epoll_create1(0);
 	add(waiter.epoll, ends[1], EPOLLIN, 1);
 	pthread_create(&thread, NULL, wait_once, &waiter);
-	sleep_us(50000);
+	let_block();
 	say_call("modify", epoll_ctl(waiter.epoll, EPOLL_CTL_MOD, ends[1], &event));
 	pthread_join(thread, NULL);
 	say("woken %d", waiter.woken);

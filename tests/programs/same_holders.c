@@ -312,7 +312,7 @@ static void close_around(enum inside inside)
 	if (inside == IN_WRITE)
 		fill(ends[1]);
 	pthread_create(&thread, NULL, be_inside, NULL);
-	sleep_us(50000);
+	let_block();
 	say_call("close", close(ends[1]));
 	/* the number is another file's now */
 	if (pipe(pipes) < 0)

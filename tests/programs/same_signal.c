@@ -364,7 +364,7 @@ static void a_cancelled_reader_leaves_the_socket_usable(void)
 
 	pair_open(ends);
 	pthread_create(&thread, NULL, read_and_be_cancelled, &ends[1]);
-	sleep_us(50000);
+	let_block();
 	pthread_cancel(thread);
 	pthread_join(thread, &result);
 	say("cancelled: %d", result == PTHREAD_CANCELED);

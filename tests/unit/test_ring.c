@@ -340,9 +340,18 @@ static void stream_for_ever(struct ring *ring, bool writes, uint64_t random)
 	}
 }
 
-/* Children do one end, one after the other, each killed at some moment; we do the other. */
+static uint64_t now_in_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Children do one end, one after the other, each killed at some moment after its first step; we do the other. */
 static void kill_again_and_again(bool kill_writer)
 {
+	const uint64_t patience = 5000000000;
 	struct channel c;
 	uint64_t random, passed = 0;
 
@@ -350,8 +359,9 @@ static void kill_again_and_again(bool kill_writer)
 	random = seed;
 	channel_open(&c, RING_BYTES_MIN);
 	for (int round = 0; round < 60; round++) {
-		struct timespec start, now;
-		uint64_t moment = random_next(&random) % 2000000, past = 0;
+		const struct side_direction *end = &c.own[kill_writer ? 0 : 1];
+		const uint64_t before = end->position, forked = now_in_ns();
+		uint64_t moment = random_next(&random) % 2000000, start = forked, now = forked;
 		int status;
 		pid_t child = fork();
 
@@ -359,16 +369,15 @@ static void kill_again_and_again(bool kill_writer)
 		if (child == 0)
 			stream_for_ever(kill_writer ? &c.writer : &c.reader, kill_writer,
 					random + (uint64_t)round);
-		clock_gettime(CLOCK_MONOTONIC, &start);
-		while (past < moment) {
+		while (now - start < moment || start == forked) {
 			ssize_t n = kill_writer ? pattern_read(&c.reader, 20000)
 						: pattern_write(&c.writer, 20000);
 
 			check(n >= 0);
 			passed += (uint64_t)n;
-			clock_gettime(CLOCK_MONOTONIC, &now);
-			past = (uint64_t)((now.tv_sec - start.tv_sec) * 1000000000 + now.tv_nsec -
-					  start.tv_nsec);
+			now = now_in_ns();
+			if (start == forked && (end->position != before || now - forked > patience))
+				start = now;
 		}
 		kill(child, SIGKILL);
 		assert_int_equal(waitpid(child, &status, 0), child);
