@@ -102,7 +102,7 @@ lane() {
 		number=$((number + 1))
 		[ $((number % LANES)) = "$1" ] && compare "$name"
 	done
-	[ -z "$seed" ] || really_moved "${prefix}moved" 10 0
+	[ -z "$seed" ] || really_moved "${prefix}moved" 2 0
 	exit $((failures > 0))
 }
 
