@@ -59,7 +59,7 @@ enum side_moved {
  * @lap: stream position of ring offset 0 in the lap of @position
  * @previous_lap: sending: the same for the lap before
  * @seen: the last believed cursor of the peer
- * @calls: successful calls
+ * @calls: successful calls; see side_count_call()
  * @moved: enum side_moved: is the direction in the ring?
  */
 struct side_direction {
@@ -74,6 +74,14 @@ struct side_direction {
 	_Atomic uint32_t moved;
 	_Atomic uint32_t high_water; /* sending: ring bytes touched since the pages last went back */
 };
+
+/* side_count_call - one more successful call: a figure for people, of two at once one may be lost */
+static inline void side_count_call(struct side_direction *direction)
+{
+	uint64_t calls = atomic_load_explicit(&direction->calls, memory_order_relaxed);
+
+	atomic_store_explicit(&direction->calls, calls + 1, memory_order_relaxed);
+}
 
 /**
  * struct side_record - one end of one connection

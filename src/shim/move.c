@@ -129,7 +129,7 @@ void move_account(struct connection *connection, int fd, enum way way, size_t n)
 	struct side_direction *direction = way == DIRECTION_SEND ? &side->send : &side->receive;
 
 	atomic_fetch_add_explicit(&direction->tcp_bytes, n, memory_order_relaxed);
-	atomic_fetch_add_explicit(&direction->calls, 1, memory_order_relaxed);
+	side_count_call(direction);
 	if (connection->last_call != way) {
 		if (connection->last_call != DIRECTION_NONE && connection->turns < TURNS_DUE)
 			connection->turns++;
@@ -353,7 +353,7 @@ static ssize_t switch_with(struct connection *connection, int fd, const struct p
 	}
 	atomic_fetch_add(&side->send.tcp_bytes, (uint64_t)n);
 	if ((size_t)n == want) /* else what puts the rest into the ring counts the call */
-		atomic_fetch_add_explicit(&side->send.calls, 1, memory_order_relaxed);
+		side_count_call(&side->send);
 	if ((size_t)n != size) { /* a bad address behind a good one: never reached either */
 		atomic_store(&ours->switched, SWITCH_OFF);
 		return n;

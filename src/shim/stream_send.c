@@ -186,7 +186,7 @@ static ssize_t ring_put(struct connection *connection, struct place place, size_
 	if (done != want)
 		atomic_store_explicit(writing, 0, memory_order_relaxed);
 	if (done)
-		stream_count_call(ring->own);
+		side_count_call(ring->own);
 	if (__builtin_expect(deferred_first() != NULL, 0)) {
 		put_deferred(ring);
 		bell_tell_reader(connection);
@@ -462,7 +462,7 @@ ssize_t stream_fill(struct connection *connection, int fd, size_t total, int fla
 		stream_break(connection, fd);
 	if (done) {
 		stream_note_size(connection, done);
-		atomic_fetch_add_explicit(&connection->side->send.calls, 1, memory_order_relaxed);
+		side_count_call(&connection->side->send);
 	}
 	return stream_result(connection, done, n == -EPROTO ? -ECONNRESET : n);
 }
