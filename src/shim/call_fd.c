@@ -2,14 +2,16 @@
 /*
  * Stand-ins: calls on descriptors as such
  *
- * A vfork child shares our memory but not our descriptors: there, only the real call is made.
+ * A vfork child shares our memory but not our descriptors: there, only the real call is made, and not on
+ * the hidden ones, which the program that it executes needs.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <linux/sockios.h>
+#include <sched.h>
 #include <sys/ioctl.h>
-#include <sys/syscall.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "shim/call_stdio.h"
@@ -43,12 +45,12 @@ EXPORT int close(int fd)
 	int result, error;
 
 	libc_ready();
-	if (fd_table_slot(fd) == 0 || !fd_table_is_ours())
-		return libc.close(fd);
 	if (fd_is_hidden(fd)) {
 		errno = EBADF;
 		return -1;
 	}
+	if (fd_table_slot(fd) == 0 || !fd_table_is_ours())
+		return libc.close(fd);
 	connection = let_go(fd);
 	result = libc.close(fd);
 	error = errno;
@@ -90,11 +92,11 @@ static int copy_to(int old, int fd, int flags, bool three)
 	int result;
 
 	libc_ready();
-	ours = (fd_table_slot(old) || fd_table_slot(fd)) && fd_table_is_ours();
-	if (ours && (fd_is_hidden(old) || fd_is_hidden(fd))) {
+	if (fd_is_hidden(old) || fd_is_hidden(fd)) {
 		errno = EBADF;
 		return -1;
 	}
+	ours = (fd_table_slot(old) || fd_table_slot(fd)) && fd_table_is_ours();
 	if (ours && old != fd && !(flags & ~O_CLOEXEC) && libc.fcntl(old, F_GETFD) >= 0)
 		gone = let_go(fd);
 	result = three ? libc.dup3(old, fd, flags) : libc.dup2(old, fd);
@@ -151,7 +153,7 @@ static int control(int (*real)(int, int, ...), int fd, int command, void *argume
 {
 	int result;
 
-	if (fd_is_hidden(fd) && fd_table_is_ours()) {
+	if (fd_is_hidden(fd)) {
 		errno = EBADF;
 		return -1;
 	}
@@ -258,33 +260,69 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 	return result;
 }
 
-EXPORT int close_range(unsigned int first, unsigned int last, int flags)
+/* Does another thread go on with the table of descriptors that this one had? */
+static bool has_other_threads(void)
 {
-	libc_ready();
-	if (first > last || (flags & ~(int)CLOSE_RANGE_CLOEXEC) || !fd_table_is_ours())
-		return libc.close_range(first, last, flags);
-	/* Around the hidden ones, stretch by stretch. */
-	for (unsigned int start = first; start <= last;) {
-		unsigned int end = start;
+	struct stat threads;
 
-		if (start >= (unsigned int)fd_table_size) {
-			(void)libc.close_range(start, last, flags);
-			break;
-		}
-		if (fd_table_slot((int)start)) {
-			if (flags & (int)CLOSE_RANGE_CLOEXEC)
-				(void)libc.fcntl((int)start, F_SETFD, FD_CLOEXEC);
-			else if (!fd_is_hidden((int)start))
-				(void)close((int)start);
-			start++;
+	return stat("/proc/self/task", &threads) == 0 && threads.st_nlink > 3;
+}
+
+/* Is @fd one for which the kernel's call alone does not do?  A stranger steps around the hidden ones. */
+static bool is_marked(unsigned int fd, bool ours)
+{
+	return ours ? fd_table_slot((int)fd) != 0 : fd_is_hidden((int)fd);
+}
+
+static void close_marked(int fd, int flags)
+{
+	if (fd_is_hidden(fd))
+		return;
+	if (flags & (int)CLOSE_RANGE_CLOEXEC)
+		(void)libc.fcntl(fd, F_SETFD, FD_CLOEXEC);
+	else
+		(void)close(fd);
+}
+
+/* Stretch by stretch. */
+static void close_around(unsigned int first, unsigned int last, int flags, bool ours)
+{
+	const unsigned int top = (unsigned int)fd_table_top();
+	unsigned int end;
+
+	for (unsigned int start = first; start <= last && start < top; start = end + 1) {
+		end = start;
+		if (is_marked(start, ours)) {
+			close_marked((int)start, flags);
 			continue;
 		}
-		while (end < last && end + 1 < (unsigned int)fd_table_size &&
-		       !fd_table_slot((int)end + 1))
+		while (end < last && end + 1 < top && !is_marked(end + 1, ours))
 			end++;
 		(void)libc.close_range(start, end, flags);
-		start = end + 1;
 	}
+	if (last >= top)
+		(void)libc.close_range(first > top ? first : top, last, flags);
+}
+
+/*
+ * A thread that gets a table of its own leaves ours to the others, and does with its own as a vfork child
+ * does: that these descriptors are closed for it alone is not known here.
+ */
+EXPORT int close_range(unsigned int first, unsigned int last, int flags)
+{
+	const int known = (int)(CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE);
+	bool ours;
+
+	libc_ready();
+	if (first > last || (flags & ~known) || fd_table_top() == 0)
+		return libc.close_range(first, last, flags);
+	ours = fd_table_is_ours();
+	if (flags & (int)CLOSE_RANGE_UNSHARE) {
+		ours = ours && !has_other_threads();
+		if (unshare(CLONE_FILES) < 0)
+			return -1;
+	}
+	close_around(first, last, flags & (int)CLOSE_RANGE_CLOEXEC, ours);
 	return 0;
 }
 

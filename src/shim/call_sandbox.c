@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "shim/call_fork.h"
 #include "shim/fd_table.h"
@@ -92,6 +93,8 @@ syscall(long number, ...)
 		return -1;
 	}
 #endif
+	if (number == SYS_close_range) /* as who was built for an older libc calls it */
+		return close_range((unsigned int)a[0], (unsigned int)a[1], (int)a[2]);
 	if (__builtin_expect(fork_is_one(number, a), 0))
 		return fork_by_system_call(number, a);
 	locks_in = by_seccomp(number, a);

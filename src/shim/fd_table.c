@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "shim/fd_table.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "shim/libc.h"
@@ -12,10 +14,12 @@
 
 _Atomic uintptr_t *fd_table;
 int fd_table_size;
+_Atomic int fd_table_end;
 pid_t fd_table_owner;
 bool fd_table_is_certain;
 
 #define LIMITS_VARIABLE "SMCU_NOFILE"
+#define WITHOUT_PROC 1024 /* descriptors looked at where /proc is not there */
 
 /* Where the hidden descriptors begin, how many there are and may be. */
 static int hidden_floor;
@@ -114,8 +118,12 @@ void fd_table_init(void)
 
 bool fd_table_set(int fd, uintptr_t value)
 {
+	int end = fd_table_top();
+
 	if ((unsigned int)fd >= (unsigned int)fd_table_size)
 		return false;
+	while (value && end <= fd && !atomic_compare_exchange_weak(&fd_table_end, &end, fd + 1))
+		;
 	atomic_store_explicit(&fd_table[fd], value, memory_order_release);
 	return true;
 }
@@ -184,4 +192,33 @@ void fd_unhide_at(int *place)
 bool fd_table_is_ours(void)
 {
 	return fd_table_is_certain || getpid() == fd_table_owner;
+}
+
+static void each_number(int directory, void (*visit)(int fd, void *context), void *context)
+{
+	_Alignas(struct dirent64) char entries[4096];
+	long n;
+
+	while ((n = libc.syscall(SYS_getdents64, directory, entries, sizeof(entries))) > 0) {
+		for (long at = 0; at < n;) {
+			const struct dirent64 *entry = (const struct dirent64 *)(entries + at);
+
+			if (entry->d_name[0] != '.' && atoi(entry->d_name) != directory)
+				visit(atoi(entry->d_name), context);
+			at += entry->d_reclen;
+		}
+	}
+}
+
+void fd_each_open(void (*visit)(int fd, void *context), void *context)
+{
+	int directory = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (directory >= 0) {
+		each_number(directory, visit, context);
+		libc.close(directory);
+		return;
+	}
+	for (int fd = 0; fd < WITHOUT_PROC; fd++)
+		visit(fd, context);
 }

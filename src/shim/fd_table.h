@@ -28,6 +28,7 @@ struct poller;
 
 extern _Atomic uintptr_t *fd_table;
 extern int fd_table_size;
+extern _Atomic int fd_table_end;
 extern pid_t fd_table_owner; /* the process whose table it is: a vfork child is not */
 extern bool fd_table_is_certain; /* in a sandbox: do not ask who we are */
 
@@ -77,6 +78,12 @@ static inline struct connection *fd_connection(int fd)
 	return slot > FD_HIDDEN && !(slot & FD_TAG_POLLER) ? (struct connection *)slot : NULL;
 }
 
+/* fd_table_top - one above the highest number that ever led anywhere */
+static inline int fd_table_top(void)
+{
+	return atomic_load_explicit(&fd_table_end, memory_order_acquire);
+}
+
 /* fd_table_set - @fd leads to @value; false when @fd is beyond the table */
 bool fd_table_set(int fd, uintptr_t value);
 
@@ -102,6 +109,13 @@ void fd_unhide(int fd);
 
 /* fd_unhide_at - the same, with -1 put there before: a child of another thread's fork must not close it again */
 void fd_unhide_at(int *place);
+
+/*
+ * fd_each_open - visit this process's descriptors, ours and not, as the kernel lists them
+ *
+ * Allocates nothing, and serves a vfork child.
+ */
+void fd_each_open(void (*visit)(int fd, void *context), void *context);
 
 /* fd_table_is_ours - false in a vfork child, which shares our memory but not our descriptors */
 bool fd_table_is_ours(void);

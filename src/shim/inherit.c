@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "shim/inherit.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "shim/call_stdio.h"
@@ -20,38 +18,6 @@
 
 #define VARIABLE "SMCU_INHERITED="
 #define LIBRARY "libsmcu-preload.so"
-#define WITHOUT_PROC 1024 /* descriptors looked at where /proc is not there */
-
-/* --- looking through this process's descriptors --- */
-
-static void each_number(int directory, void (*visit)(int fd, void *context), void *context)
-{
-	_Alignas(struct dirent64) char entries[4096];
-	long n;
-
-	while ((n = libc.syscall(SYS_getdents64, directory, entries, sizeof(entries))) > 0) {
-		for (long at = 0; at < n;) {
-			const struct dirent64 *entry = (const struct dirent64 *)(entries + at);
-
-			if (entry->d_name[0] != '.' && atoi(entry->d_name) != directory)
-				visit(atoi(entry->d_name), context);
-			at += entry->d_reclen;
-		}
-	}
-}
-
-static void each_descriptor(void (*visit)(int fd, void *context), void *context)
-{
-	int directory = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (directory >= 0) {
-		each_number(directory, visit, context);
-		libc.close(directory);
-		return;
-	}
-	for (int fd = 0; fd < WITHOUT_PROC; fd++)
-		visit(fd, context);
-}
 
 /* --- before exec --- */
 
@@ -150,7 +116,7 @@ size_t inherit_find(struct inheritance *inheritance, char *const env[], enum inh
 	if (connection_none())
 		return 0;
 	if (how == INHERIT_EXEC)
-		each_descriptor(keep_if_it_survives, inheritance);
+		fd_each_open(keep_if_it_survives, inheritance);
 	else
 		connection_each(keep, inheritance);
 	if (!has_shim(env))
@@ -260,7 +226,7 @@ static void take_up(struct heirloom *heirloom)
 	search.record = heirloom_record(heirloom);
 	if (search.record)
 		side_adopt(search.record);
-	each_descriptor(take_if_it_is, &search);
+	fd_each_open(take_if_it_is, &search);
 	if (search.record && !search.connection)
 		heirloom_drop(heirloom, search.record); /* it was not passed on after all */
 }

@@ -35,6 +35,21 @@ git_clones_from_its_daemon() {
 	stop "$server"
 }
 
+# ask_questions PORT: how many of the answers were wrong, and what follows the last
+ask_questions() {
+	timeout 60 "$SMCU" run python3 - "$1" <<-'END'
+		import socket, sys
+		talk = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+		lines = talk.makefile("rwb", buffering=0)
+		wrong = 0
+		for number in range(2000):
+		    lines.write(b"question %d\n" % number)
+		    wrong += lines.readline() != b"answer %d\n" % number
+		talk.shutdown(socket.SHUT_WR)
+		print(wrong, lines.readline())
+	END
+}
+
 # Lines to a program on standard input and output, which reads and writes them with stdio.
 a_filter_for_each_connection() {
 	local port before server
@@ -45,21 +60,36 @@ a_filter_for_each_connection() {
 	wait_port "$port"
 	before=$(statistic moved)
 	for number in 1 2 3; do
-		verdict "filter_answers_client_$number" \
-			"$(timeout 60 "$SMCU" run python3 - "$port" <<-'END'
-				import socket, sys
-				talk = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
-				lines = talk.makefile("rwb", buffering=0)
-				wrong = 0
-				for number in range(2000):
-				    lines.write(b"question %d\n" % number)
-				    wrong += lines.readline() != b"answer %d\n" % number
-				talk.shutdown(socket.SHUT_WR)
-				print(wrong, lines.readline())
-			END
-			)" "0 b''"
+		verdict "filter_answers_client_$number" "$(ask_questions "$port")" "0 b''"
 	done
 	really_moved filter_connections_really_moved 6 "$before"
+	stop "$server"
+}
+
+# CPython's subprocess starts by vfork(2) and closes all descriptors from three on.
+python_starts_a_filter_for_each_connection() {
+	local port before server
+	port=$(free_port)
+	cat >"$scratch/server.py" <<-'END'
+		import socket, subprocess, sys
+		listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+		while True:
+		    talk = listener.accept()[0]
+		    for number in range(100):
+		        talk.sendall(talk.recv(100).replace(b"question", b"answer"))
+		    filter = subprocess.Popen(["sed", "-u", "s/question/answer/"], stdin=talk, stdout=talk)
+		    talk.close()
+		    filter.wait()
+	END
+	start python smcu_run python3 "$scratch/server.py" "$port"
+	server=$pid
+	wait_port "$port"
+	# what looked whether the port answers was served as well
+	before=$(statistic moved)
+	for number in 1 2; do
+		verdict "python_filter_answers_client_$number" "$(ask_questions "$port")" "0 b''"
+	done
+	really_moved python_filter_connections_really_moved 4 "$before"
 	stop "$server"
 }
 
@@ -103,5 +133,6 @@ a_process_for_each_connection() {
 
 git_clones_from_its_daemon
 a_filter_for_each_connection
+python_starts_a_filter_for_each_connection
 a_process_for_each_connection
 finish

@@ -31,7 +31,7 @@ static const struct behaviour *const topics[] = {
 	same_io,     same_vector,   same_file,	     same_option,	same_close,   same_signal,
 	same_poll,   same_epoll,    same_epoll_more, same_descriptor,	same_fork,    same_threads,
 	same_pass,   same_pass_odd, same_sandbox,    same_sandbox_wait, same_clone,   same_misc,
-	same_killed, same_cancel,   same_mixed,	     same_socket,	same_holders,
+	same_killed, same_cancel,   same_mixed,	     same_socket,	same_holders, same_start,
 };
 
 void say(const char *format, ...)

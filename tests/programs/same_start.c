@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/* Ways to start a program that close, choose or hide descriptors on the way: a shell's, a runtime's, libc's */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <pthread.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "same.h"
+
+extern char **environ;
+
+static int join(pid_t pid)
+{
+	int status = 0;
+
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		die("waitpid");
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+/* What a cat at the other end does; it ends. */
+static void talk_to_cat(int fd, pid_t cat)
+{
+	char in[20] = "";
+
+	say_call("write", write(fd, "hello cat", 9));
+	say_call("read", (ssize_t)read_all(fd, in, 9));
+	say("%.9s", in);
+	say_call("shutdown", shutdown(fd, SHUT_WR));
+	say_call("end", read(fd, in, 20));
+	say("cat %d", join(cat));
+	close(fd);
+}
+
+static void close_from_three(void)
+{
+	if (close_range(3, ~0U, 0) < 0)
+		_exit(126);
+}
+
+static void close_from_three_and_up(void)
+{
+	closefrom(3);
+}
+
+static void close_each(void)
+{
+	for (int fd = 3; fd < 5000; fd++)
+		close(fd);
+}
+
+static void close_from_three_by_system_call(void)
+{
+	if (syscall(SYS_close_range, 3L, (long)~0U, 0L) < 0)
+		_exit(126);
+}
+
+static void mark_from_three(void)
+{
+	if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+		_exit(126);
+}
+
+static void close_in_vfork(const char *how, void (*close_rest)(void))
+{
+	int ends[2];
+	pid_t pid;
+
+	say("%s", how);
+	pair_open(ends);
+	pid = vfork();
+	if (pid == 0) {
+		dup2(ends[1], 0);
+		dup2(ends[1], 1);
+		close_rest();
+		execlp("cat", "cat", NULL);
+		_exit(127);
+	}
+	close(ends[1]);
+	talk_to_cat(ends[0], pid);
+}
+
+static void a_vfork_child_closes_all_but_three(void)
+{
+	close_in_vfork("close_range", close_from_three);
+	close_in_vfork("close_range to mark", mark_from_three);
+	close_in_vfork("closefrom", close_from_three_and_up);
+	close_in_vfork("close_range by syscall", close_from_three_by_system_call);
+	close_in_vfork("close", close_each);
+}
+
+static pid_t spawn_cat(int fd, int close_from)
+{
+	posix_spawn_file_actions_t actions;
+	char *const arguments[] = {"cat", NULL};
+	pid_t pid;
+
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, 70, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, fd, 0);
+	posix_spawn_file_actions_adddup2(&actions, fd, 1);
+	if (close_from)
+		posix_spawn_file_actions_addclosefrom_np(&actions, close_from);
+	errno = posix_spawnp(&pid, "cat", &actions, NULL, arguments, environ);
+	if (errno)
+		die("posix_spawnp");
+	posix_spawn_file_actions_destroy(&actions);
+	return pid;
+}
+
+/* --- a table of descriptors of one's own --- */
+
+static void exchange(const int ends[2])
+{
+	char in[10];
+
+	say_call("write", write(ends[0], "abc", 3));
+	say_call("read", read(ends[1], in, 10));
+	say_call("write", write(ends[1], "defg", 4));
+	say_call("read", read(ends[0], in, 10));
+	send_later(ends[1], "later", 50);
+	say_call("read", read(ends[0], in, 10));
+	send_later_join();
+	say_call("read", recv(ends[0], in, 10, MSG_DONTWAIT));
+}
+
+static void *close_the_rest(void *fd)
+{
+	static int result;
+
+	result = close_range(*(unsigned int *)fd, ~0U, CLOSE_RANGE_UNSHARE);
+	return &result;
+}
+
+static void a_range_is_closed_in_a_table_of_its_own(void)
+{
+	int ends[2], more[2], last, *result;
+	pthread_t thread;
+	char in[10];
+	pid_t cat;
+
+	pair_open(ends);
+	pair_open(more);
+	last = more[0] > more[1] ? more[0] + 1 : more[1] + 1;
+	say_call("close_range", close_range((unsigned int)last, ~0U, CLOSE_RANGE_UNSHARE));
+	exchange(ends);
+	say_call("wrong flags", close_range(3, 3, (int)~0U));
+	say_call("wrong range", close_range(4, 3, CLOSE_RANGE_UNSHARE));
+	write_all(more[1], "unread", 6);
+	say_call("close_range", close_range((unsigned int)more[0], (unsigned int)more[0],
+					    CLOSE_RANGE_UNSHARE));
+	say_call("read", read(more[1], in, 10));
+	say_call("closed", read(more[0], in, 10));
+	close(more[1]);
+	/* A thread's closing is its own. */
+	last = ends[0] < ends[1] ? ends[0] : ends[1];
+	if (pthread_create(&thread, NULL, close_the_rest, &last) != 0)
+		die("pthread_create");
+	pthread_join(thread, (void **)&result);
+	say("in a thread %d", *result);
+	exchange(ends);
+	cat = spawn_cat(ends[1], 0);
+	close(ends[1]);
+	talk_to_cat(ends[0], cat);
+}
+
+const struct behaviour same_start[] = {
+	{"a_vfork_child_closes_all_but_three", a_vfork_child_closes_all_but_three},
+	{"a_range_is_closed_in_a_table_of_its_own", a_range_is_closed_in_a_table_of_its_own},
+	{NULL, NULL},
+};
