@@ -15,27 +15,27 @@
 #include "shim/inherit.h"
 #include "shim/libc.h"
 #include "shim/memory.h"
+#include "shim/program.h"
 #include "shim/settings.h"
+#include "shim/spawn_actions.h"
 
 /**
- * struct target - what is to be executed, and how
- * @path: or NULL: @fd
- * @searched: along $PATH
+ * struct target - what is to be executed, and with what
  */
 struct target {
-	const char *path;
-	int fd;
-	bool searched;
+	struct program program;
 	char *const *arguments;
 };
 
 static int run(const struct target *target, char *const env[])
 {
-	if (!target->path)
-		return libc.fexecve(target->fd, target->arguments, env);
-	if (target->searched)
-		return libc.execvpe(target->path, target->arguments, env);
-	return libc.execve(target->path, target->arguments, env);
+	const struct program *program = &target->program;
+
+	if (!program->path)
+		return libc.fexecve(program->fd, target->arguments, env);
+	if (program->searched)
+		return libc.execvpe(program->path, target->arguments, env);
+	return libc.execve(program->path, target->arguments, env);
 }
 
 static int execute(const struct target *target, char *const env[])
@@ -48,7 +48,7 @@ static int execute(const struct target *target, char *const env[])
 	libc_ready();
 	if (settings.sandboxed)
 		return run(target, env);
-	room = inherit_find(&inheritance, env, INHERIT_EXEC);
+	room = inherit_find(&inheritance, &target->program, env, INHERIT_EXEC, NULL);
 	_Alignas(char *) char space[room + 1];
 
 	if (room)
@@ -69,7 +69,7 @@ static int execute(const struct target *target, char *const env[])
 
 EXPORT int execve(const char *path, char *const arguments[], char *const env[])
 {
-	return execute(&(struct target){.path = path, .arguments = arguments}, env);
+	return execute(&(struct target){.program.path = path, .arguments = arguments}, env);
 }
 
 EXPORT int execv(const char *path, char *const arguments[])
@@ -79,8 +79,10 @@ EXPORT int execv(const char *path, char *const arguments[])
 
 EXPORT int execvpe(const char *file, char *const arguments[], char *const env[])
 {
-	return execute(&(struct target){.path = file, .searched = true, .arguments = arguments},
-		       env);
+	const struct target target = {.program = {.path = file, .searched = true},
+				      .arguments = arguments};
+
+	return execute(&target, env);
 }
 
 EXPORT int execvp(const char *file, char *const arguments[])
@@ -90,7 +92,7 @@ EXPORT int execvp(const char *file, char *const arguments[])
 
 EXPORT int fexecve(int fd, char *const arguments[], char *const env[])
 {
-	return execute(&(struct target){.fd = fd, .arguments = arguments}, env);
+	return execute(&(struct target){.program.fd = fd, .arguments = arguments}, env);
 }
 
 /* The arguments of execl(3) and its kin; with @env, the environment after them. */
@@ -117,7 +119,7 @@ static int execute_list(struct target *target, const char *first, va_list list, 
 
 EXPORT int execl(const char *path, const char *first, ...)
 {
-	struct target target = {.path = path};
+	struct target target = {.program.path = path};
 	va_list list;
 	int result;
 
@@ -129,7 +131,7 @@ EXPORT int execl(const char *path, const char *first, ...)
 
 EXPORT int execlp(const char *file, const char *first, ...)
 {
-	struct target target = {.path = file, .searched = true};
+	struct target target = {.program = {.path = file, .searched = true}};
 	va_list list;
 	int result;
 
@@ -141,7 +143,7 @@ EXPORT int execlp(const char *file, const char *first, ...)
 
 EXPORT int execle(const char *path, const char *first, ...)
 {
-	struct target target = {.path = path};
+	struct target target = {.program.path = path};
 	va_list list;
 	int result;
 
@@ -155,24 +157,57 @@ typedef int spawn_call(pid_t *pid, const char *path, const posix_spawn_file_acti
 		       const posix_spawnattr_t *attributes, char *const arguments[],
 		       char *const env[]);
 
-static int spawn(spawn_call *call, pid_t *pid, const char *path,
-		 const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
-		 char *const arguments[], char *const env[])
+/**
+ * struct spawning - the arguments of posix_spawn(3), and which of the two it is
+ */
+struct spawning {
+	spawn_call *call;
+	struct program program;
+	pid_t *pid;
+	const posix_spawn_file_actions_t *actions;
+	const posix_spawnattr_t *attributes;
+	char *const *arguments;
+};
+
+static int run_spawn(const struct spawning *how, char *const env[])
+{
+	return how->call(how->pid, how->program.path, how->actions, how->attributes, how->arguments,
+			 env);
+}
+
+/* The hidden descriptors are to be there when the program starts, whatever the actions close. */
+static int run_around_hidden(const struct spawning *how, char *const env[])
+{
+	posix_spawn_file_actions_t spared;
+	struct spawning changed = *how;
+	int error;
+
+	if (!how->actions || !spawn_actions_are_known())
+		return run_spawn(how, env);
+	error = spawn_actions_spare(how->actions, &spared);
+	if (error)
+		return error;
+	changed.actions = &spared;
+	error = run_spawn(&changed, env);
+	spawn_actions_free(&spared);
+	return error;
+}
+
+static int spawn(const struct spawning *how, char *const env[])
 {
 	struct inheritance inheritance;
 	size_t room = 0;
 	int error;
 
 	if (!settings.sandboxed)
-		room = inherit_find(&inheritance, env,
-				    actions ? INHERIT_SPAWN_ACTIONS : INHERIT_SPAWN);
-	_Alignas(char *) char space[room + 1];
+		room = inherit_find(&inheritance, &how->program, env, INHERIT_SPAWN, how->actions);
+	if (!room)
+		return run_spawn(how, env);
+	_Alignas(char *) char space[room];
 
-	if (room)
-		env = inherit_begin(&inheritance, env, space);
-	error = call(pid, path, actions, attributes, arguments, env);
-	if (room)
-		inherit_end(&inheritance, error != 0);
+	env = inherit_begin(&inheritance, env, space);
+	error = run_around_hidden(how, env);
+	inherit_end(&inheritance, error != 0);
 	return error;
 }
 
@@ -181,7 +216,13 @@ EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_acti
 		       char *const env[])
 {
 	libc_ready();
-	return spawn(libc.posix_spawn, pid, path, actions, attributes, arguments, env);
+	return spawn(&(struct spawning){.call = libc.posix_spawn,
+					.program.path = path,
+					.pid = pid,
+					.actions = actions,
+					.attributes = attributes,
+					.arguments = arguments},
+		     env);
 }
 
 EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
@@ -189,5 +230,11 @@ EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_act
 			char *const env[])
 {
 	libc_ready();
-	return spawn(libc.posix_spawnp, pid, file, actions, attributes, arguments, env);
+	return spawn(&(struct spawning){.call = libc.posix_spawnp,
+					.program = {.path = file, .searched = true},
+					.pid = pid,
+					.actions = actions,
+					.attributes = attributes,
+					.arguments = arguments},
+		     env);
 }

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "shim/inherit.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "shim/call_stdio.h"
@@ -13,11 +16,12 @@
 #include "shim/heirloom.h"
 #include "shim/libc.h"
 #include "shim/offer.h"
+#include "shim/program.h"
 #include "shim/settings.h"
 #include "shim/side.h"
+#include "shim/spawn_actions.h"
 
 #define VARIABLE "SMCU_INHERITED="
-#define LIBRARY "libsmcu-preload.so"
 
 /* --- before exec --- */
 
@@ -33,14 +37,10 @@ static bool is_heritable(const struct inheritance *inheritance, const struct con
 	       (inheritance->counted && connection_phase(connection) == PHASE_TCP);
 }
 
-/* A child that may have it is not going to be told. */
+/* A child that has it is not going to be told. */
 static void give_away(const struct inheritance *inheritance, struct connection *connection)
 {
-	int flags = 0;
-
-	if (inheritance->how == INHERIT_SPAWN && atomic_load(&connection->descriptors) == 1)
-		flags = libc.fcntl(connection->fd, F_GETFD);
-	if (!inheritance->counted && connection->side && flags >= 0 && !(flags & FD_CLOEXEC))
+	if (!inheritance->counted && connection->side)
 		atomic_fetch_or(&connection->side->flags, SIDE_GIVEN_AWAY);
 }
 
@@ -81,18 +81,29 @@ static void keep(struct connection *connection, void *context)
 	inheritance_add(context, connection);
 }
 
-/* One that is switched off is none. */
-static bool has_shim(char *const env[])
+static void keep_copied(int fd, void *context)
 {
-	bool there = false;
+	struct connection *connection = connection_get(fd);
 
-	for (; env && *env; env++) {
-		if (strncmp(*env, "LD_PRELOAD=", 11) == 0 && strstr(*env, LIBRARY))
-			there = true;
-		if (strncmp(*env, "SMCU_OFF=", 9) == 0 && (*env)[9] && (*env)[9] != '0')
-			return false;
+	if (!connection)
+		return;
+	inheritance_add(context, connection);
+	connection_put(connection);
+}
+
+/* What the file actions copy is what the program is started for: it comes first. */
+static void keep_what_spawn_leaves(struct inheritance *inheritance,
+				   const posix_spawn_file_actions_t *actions)
+{
+	if (actions && !spawn_actions_are_known()) {
+		connection_each(keep, inheritance);
+		return;
 	}
-	return there;
+	if (actions)
+		spawn_actions_each_copied(actions, keep_copied, inheritance);
+	for (int fd = 0; fd < fd_table_top(); fd++)
+		if (fd_connection(fd) && !(libc.fcntl(fd, F_GETFD) & FD_CLOEXEC))
+			keep_copied(fd, inheritance);
 }
 
 /* Who accepts there without a shim would wait for a peer that waits for a rendezvous. */
@@ -105,28 +116,61 @@ static void stop_offering(struct connection *connection, void *context)
 		offer_withdraw(connection);
 }
 
-size_t inherit_find(struct inheritance *inheritance, char *const env[], enum inherit_how how)
+static void print_address(const struct side_address *address, char *text, size_t size)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	const bool is_mapped = memcmp(address->bytes, mapped, sizeof(mapped)) == 0;
+	char host[INET6_ADDRSTRLEN] = "?";
+
+	(void)inet_ntop(is_mapped ? AF_INET : AF_INET6, address->bytes + (is_mapped ? 12 : 0), host,
+			sizeof(host));
+	snprintf(text, size, "%s:%u", host, address->port);
+}
+
+static void say_lost(const struct connection *connection, const char *why)
+{
+	char local[64], peer[64];
+
+	if (!is_attached(connection))
+		return;
+	print_address(&connection->side->local, local, sizeof(local));
+	print_address(&connection->side->peer, peer, sizeof(peer));
+	settings_say("descriptor %d (%s to %s) is in shared memory, and the program started cannot "
+		     "use it: it has no shim: %s",
+		     connection->fd, local, peer, why);
+}
+
+/* Those that the program started has as TCP sockets: nothing is passed on. */
+static void lose(struct inheritance *inheritance, const char *why)
+{
+	connection_each(stop_offering, NULL);
+	for (unsigned int i = 0; i < inheritance->count; i++) {
+		say_lost(inheritance->connections[i], why);
+		give_away(inheritance, inheritance->connections[i]);
+	}
+	inheritance->count = 0;
+}
+
+size_t inherit_find(struct inheritance *inheritance, const struct program *program,
+		    char *const env[], enum inherit_how how,
+		    const posix_spawn_file_actions_t *actions)
 {
 	const int saved = errno;
 	size_t variables = 0;
+	const char *lost;
 
 	inheritance->count = 0;
-	inheritance->how = how;
 	inheritance->counted = how == INHERIT_EXEC && fd_table_is_ours();
 	if (connection_none())
 		return 0;
 	if (how == INHERIT_EXEC)
 		fd_each_open(keep_if_it_survives, inheritance);
 	else
-		connection_each(keep, inheritance);
-	if (!has_shim(env))
-		connection_each(stop_offering, NULL);
+		keep_what_spawn_leaves(inheritance, actions);
+	lost = exec_loses_the_shim(program, env);
+	if (lost)
+		lose(inheritance, lost);
 	errno = saved;
-	if (inheritance->count && !has_shim(env)) {
-		settings_say("the program started has no shim: it cannot use moved connections");
-		while (inheritance->count)
-			give_away(inheritance, inheritance->connections[--inheritance->count]);
-	}
 	while (inheritance->count && env[variables])
 		variables++;
 	return inheritance->count ? (variables + 2) * sizeof(char *) + sizeof(VARIABLE) +

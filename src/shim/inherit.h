@@ -13,47 +13,55 @@
  *   fork, dup2, exec   the child counts as a holder since the fork, and knows what it has
  *   vfork, exec        the same, but memory and so the table are the parent's: it is looked, and the
  *                      new program counts itself as one holder more
- *   posix_spawn        what the child will have is not known: all are passed, from the parent
+ *   posix_spawn        passed from the parent: what the file actions copy, and what is not close-on-exec
+ *
+ * Of more than INHERIT_MOST those are passed that were found first; for a spawn, what its actions copy.
  *
  * What a child that no fork(2) has made may have without being told (it has not moved yet, or the program
- * has no shim) is *given away*: it stays TCP, and the parent's close says no good-bye for the child.
+ * has no shim, see program.h) is *given away*: it stays TCP, and the parent's close says no good-bye for the child.
  *
  * Nothing here allocates: a vfork child must not, in its parent's memory.
  */
 #ifndef SMCU_SHIM_INHERIT_H
 #define SMCU_SHIM_INHERIT_H
 
+#include <spawn.h>
 #include <stdbool.h>
 #include <stddef.h>
 
-#define INHERIT_MOST 256U /* connections passed on; more than that are lost, and said */
+#define INHERIT_MOST 800U /* connections passed on: what one variable holds, at HEIRLOOM_TEXT each */
 
 struct connection;
+struct program;
 
-/* Who starts the program: an exec; or posix_spawn(3), where file actions may copy any descriptor. */
-enum inherit_how { INHERIT_EXEC, INHERIT_SPAWN, INHERIT_SPAWN_ACTIONS };
+/* Who starts the program: an exec, or posix_spawn(3) */
+enum inherit_how { INHERIT_EXEC, INHERIT_SPAWN };
 
 /**
  * struct inheritance - what one exec passes on
  * @connections, @count: those that the new program will or may have
- * @how: who starts it
  * @counted: it is a holder of them already
  */
 struct inheritance {
 	struct connection *connections[INHERIT_MOST];
 	unsigned int count;
-	enum inherit_how how;
 	bool counted;
 };
 
 /**
  * inherit_find - what is there to be passed on?
- * @env: the new program's environment
+ * @program: what is to be started
+ * @env: its environment
  * @how: who calls
+ * @actions: of INHERIT_SPAWN, or NULL
+ *
+ * Says which connections in shared memory the program has, if it will have no shim to use them.
  *
  * Return: bytes that inherit_begin() needs, 0 when there is nothing.
  */
-size_t inherit_find(struct inheritance *inheritance, char *const env[], enum inherit_how how);
+size_t inherit_find(struct inheritance *inheritance, const struct program *program,
+		    char *const env[], enum inherit_how how,
+		    const posix_spawn_file_actions_t *actions);
 
 /* inherit_begin - let it survive; the environment to start the program with, in @room */
 char **inherit_begin(const struct inheritance *inheritance, char *const env[], void *room);

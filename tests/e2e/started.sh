@@ -93,6 +93,44 @@ python_starts_a_filter_for_each_connection() {
 	stop "$server"
 }
 
+# A connection in shared memory as the standard input of a program that will not have the library: which
+# one, and why, is said once.
+programs_without_the_shim_are_named() {
+	local static
+	static=$(PATH=$PATH:/sbin command -v ldconfig) || {
+		skip programs_without_the_shim_are_named "no static program"
+		return
+	}
+	cp "$(type -P true)" "$scratch/other-user"
+	chown 1 "$scratch/other-user" 2>/dev/null && chmod 4755 "$scratch/other-user"
+	SMCU_MOVE_AFTER=0 timeout 60 "$SMCU" run --verbose python3 - "$static" "$scratch/other-user" \
+		2>"$scratch/named.log" <<-'END'
+			import os, socket, subprocess, sys, time
+			listener = socket.create_server(("127.0.0.1", 0))
+			one = socket.create_connection(listener.getsockname())
+			other = listener.accept()[0]
+			for number in range(50):
+			    one.sendall(b"a"), other.recv(1), other.sendall(b"b"), one.recv(1)
+			    time.sleep(0.001)
+			for how in ["--version"], ["-p"]:
+			    subprocess.run([sys.argv[1]] + how, stdin=one, stdout=subprocess.DEVNULL)
+			    subprocess.run([sys.argv[2]] + how, stdin=one, stdout=subprocess.DEVNULL)
+			    subprocess.run(["true"], stdin=one, env={"PATH": os.environ["PATH"]})
+			    subprocess.run(["true"], stdin=one)
+			    subprocess.run([sys.argv[1]] + how, stdout=subprocess.DEVNULL)
+	END
+	said() { grep -cE "descriptor [0-9]+ \(127.0.0.1:[0-9]+ to 127.0.0.1:[0-9]+\) .* no shim: $1" "$scratch/named.log"; }
+	verdict a_static_program_is_named "$(said 'it is statically linked')" 2
+	verdict a_program_without_preload_is_named "$(said 'its environment does not preload it')" 2
+	if [ -u "$scratch/other-user" ]; then
+		verdict a_set_user_id_program_is_named "$(said 'it changes the user or the group')" 2
+	else
+		skip a_set_user_id_program_is_named "not root"
+	fi
+	verdict no_other_program_is_named "$(grep -c 'no shim' "$scratch/named.log")" \
+		"$(($([ -u "$scratch/other-user" ] && echo 6 || echo 4)))"
+}
+
 a_process_for_each_connection() {
 	local port before server
 	port=$(free_port)
@@ -134,5 +172,6 @@ a_process_for_each_connection() {
 git_clones_from_its_daemon
 a_filter_for_each_connection
 python_starts_a_filter_for_each_connection
+programs_without_the_shim_are_named
 a_process_for_each_connection
 finish

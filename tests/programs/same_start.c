@@ -116,6 +116,73 @@ static pid_t spawn_cat(int fd, int close_from)
 	return pid;
 }
 
+static void a_spawned_program_with_all_closed_but_three(void)
+{
+	int ends[2];
+	pid_t cat;
+
+	pair_open(ends);
+	cat = spawn_cat(ends[1], 3);
+	close(ends[1]);
+	talk_to_cat(ends[0], cat);
+}
+
+/* What is open in the program started, as a shell sees it: nothing above two but its own. */
+static void a_spawned_program_sees_what_was_left_open(void)
+{
+	posix_spawn_file_actions_t actions;
+	char *const arguments[] = {
+		"sh", "-c", "for fd in 5 6 8 50 70 90; do (: <&$fd) 2>/dev/null && echo $fd; done",
+		NULL};
+	int ends[2], null = open("/dev/null", O_RDONLY);
+	pid_t pid;
+
+	pair_open(ends);
+	dup2(null, 50);
+	dup2(null, 90);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, 70, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+	posix_spawn_file_actions_adddup2(&actions, 2, 6);
+	fflush(stdout);
+	say("spawn %d", posix_spawnp(&pid, "sh", &actions, NULL, arguments, environ));
+	say("sh %d", join(pid));
+	posix_spawn_file_actions_adddup2(&actions, 50, 51);
+	say("closed: %s",
+	    strerrorname_np(posix_spawnp(&pid, "sh", &actions, NULL, arguments, environ)));
+	posix_spawn_file_actions_destroy(&actions);
+	close(50);
+	close(90);
+	close(null);
+	pair_close(ends);
+}
+
+/* The one that the program gets was made last, and the others are not for it. */
+static void a_program_started_among_many_connections(void)
+{
+	enum { MANY = 280 };
+	static int others[MANY][2];
+	int ends[2], i;
+	char in[5];
+	pid_t cat;
+
+	for (i = 0; i < MANY; i++) {
+		connect_pair(others[i]);
+		fcntl(others[i][0], F_SETFD, FD_CLOEXEC);
+		fcntl(others[i][1], F_SETFD, FD_CLOEXEC);
+	}
+	for (i = 0; i < MANY; i++)
+		pair_warm(others[i]);
+	pair_open(ends);
+	cat = spawn_cat(ends[1], 0);
+	say_call("write", write(ends[0], "first", 5));
+	say_call("read", (ssize_t)read_all(ends[0], in, 5));
+	close(ends[1]);
+	talk_to_cat(ends[0], cat);
+	for (i = 0; i < MANY; i++)
+		pair_close(others[i]);
+}
+
 /* --- a table of descriptors of one's own --- */
 
 static void exchange(const int ends[2])
@@ -174,6 +241,9 @@ static void a_range_is_closed_in_a_table_of_its_own(void)
 
 const struct behaviour same_start[] = {
 	{"a_vfork_child_closes_all_but_three", a_vfork_child_closes_all_but_three},
+	{"a_spawned_program_with_all_closed_but_three", a_spawned_program_with_all_closed_but_three},
+	{"a_spawned_program_sees_what_was_left_open", a_spawned_program_sees_what_was_left_open},
+	{"a_program_started_among_many_connections", a_program_started_among_many_connections},
 	{"a_range_is_closed_in_a_table_of_its_own", a_range_is_closed_in_a_table_of_its_own},
 	{NULL, NULL},
 };
