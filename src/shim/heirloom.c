@@ -5,7 +5,9 @@
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "ring/segment.h"
 #include "shim/connection.h"
@@ -165,6 +167,28 @@ void heirloom_refuse(int fd)
 {
 	settings_say("descriptor %d: no room for its rings: it is shut down", fd);
 	(void)libc.shutdown(fd, SHUT_RDWR);
+}
+
+void heirloom_lost(int fd)
+{
+	const int flags = libc.fcntl(fd, F_GETFD) & FD_CLOEXEC ? O_CLOEXEC : 0;
+	char line[96];
+	int pair[2], length;
+
+	length = snprintf(line, sizeof(line),
+			  "smcu[%d]: descriptor %d came without its rings: it is reset here\n",
+			  (int)getpid(), fd);
+	if (heirloom_cookie(STDERR_FILENO) != heirloom_cookie(fd))
+		(void)!libc.write(STDERR_FILENO, line, (size_t)length);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+		heirloom_refuse(fd);
+		return;
+	}
+	/* A byte that its peer leaves unread makes the peer's end a reset. */
+	(void)libc.write(pair[0], "", 1);
+	libc.close(pair[1]);
+	(void)libc.dup3(pair[0], fd, flags);
+	libc.close(pair[0]);
 }
 
 void heirloom_drop(const struct heirloom *heirloom, struct side_record *record)

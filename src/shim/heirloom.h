@@ -76,6 +76,12 @@ struct connection *heirloom_take_up(const struct heirloom *heirloom, struct side
 /* heirloom_refuse - its rings cannot be had: rather its end than a silence; says so */
 void heirloom_refuse(int fd);
 
+/*
+ * heirloom_lost - somebody closed its rings on the way to this program: here it is replaced by a socket that
+ * was reset, and said, on standard error in any case; other programs that have it go on
+ */
+void heirloom_lost(int fd);
+
 /* heirloom_drop - nobody takes it up: close segment and bells, and be a holder no more */
 void heirloom_drop(const struct heirloom *heirloom, struct side_record *record);
 

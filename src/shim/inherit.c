@@ -275,14 +275,25 @@ static void take_up(struct heirloom *heirloom)
 		heirloom_drop(heirloom, search.record); /* it was not passed on after all */
 }
 
+static void refuse_if_it_is(int fd, void *context)
+{
+	if (heirloom_cookie(fd) == *(const uint64_t *)context)
+		heirloom_lost(fd);
+}
+
 void inherit_take_up(void)
 {
 	const char *entry = getenv("SMCU_INHERITED");
 	struct heirloom heirloom;
 
-	for (; entry && *entry; entry = strchr(entry, ';') ? strchr(entry, ';') + 1 : NULL)
-		if (heirloom_scan(&heirloom, entry) && heirloom_is_valid(&heirloom))
+	for (; entry && *entry; entry = strchr(entry, ';') ? strchr(entry, ';') + 1 : NULL) {
+		if (!heirloom_scan(&heirloom, entry))
+			continue;
+		if (heirloom_is_valid(&heirloom))
 			take_up(&heirloom);
+		else if (heirloom.segment >= 0)
+			fd_each_open(refuse_if_it_is, &heirloom.cookie);
+	}
 	if (getenv("SMCU_INHERITED"))
 		unsetenv("SMCU_INHERITED");
 }

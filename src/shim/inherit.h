@@ -72,7 +72,7 @@ char **inherit_begin(const struct inheritance *inheritance, char *const env[], v
  */
 void inherit_end(const struct inheritance *inheritance, bool failed);
 
-/* inherit_take_up - in a new program: what was passed on to us */
+/* inherit_take_up - in a new program: what was passed on to us; what has come without its rings ends */
 void inherit_take_up(void);
 
 #endif

@@ -131,6 +131,33 @@ programs_without_the_shim_are_named() {
 		"$(($([ -u "$scratch/other-user" ] && echo 6 || echo 4)))"
 }
 
+# Its descriptors were closed on the way, by what no library sees: an error, and no silence.
+a_connection_without_its_rings_is_reset() {
+	local got
+	got=$(timeout 60 "$SMCU" run python3 - 2>&1 <<-'END'
+		import os, socket, struct, subprocess, sys
+		listener = socket.create_server(("127.0.0.1", 0))
+		one = socket.create_connection(listener.getsockname())
+		other = listener.accept()[0]
+		cookie, = struct.unpack("Q", one.getsockopt(socket.SOL_SOCKET, 57, 8))
+		os.environ["SMCU_INHERITED"] = "%x,900,901,902,-1,903,7,0,4194304,262144,1,1;" % cookie
+		heir = """if 1:
+		    import os
+		    try:
+		        print("read", os.read(0, 10))
+		    except OSError as error:
+		        print(error.strerror, os.read(0, 10), os.environ.get("SMCU_INHERITED"))
+		"""
+		end = subprocess.run([sys.executable, "-c", heir], stdin=one, stdout=subprocess.PIPE,
+		                     stderr=subprocess.PIPE, text=True, env=os.environ)
+		one.sendall(b"still here")
+		print(end.stdout.strip(), end.stderr.partition(": ")[2].strip(), other.recv(20))
+	END
+	)
+	verdict a_connection_without_its_rings_is_reset "$got" \
+		"Connection reset by peer b'' None descriptor 0 came without its rings: it is reset here b'still here'"
+}
+
 a_process_for_each_connection() {
 	local port before server
 	port=$(free_port)
@@ -173,5 +200,6 @@ git_clones_from_its_daemon
 a_filter_for_each_connection
 python_starts_a_filter_for_each_connection
 programs_without_the_shim_are_named
+a_connection_without_its_rings_is_reset
 a_process_for_each_connection
 finish
