@@ -29,7 +29,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define INHERIT_MOST 800U /* connections passed on: what one variable holds, at HEIRLOOM_TEXT each */
+#define INHERIT_MOST 800U /* connections passed on: one variable holds so many heirlooms */
 
 struct connection;
 struct program;

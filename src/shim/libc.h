@@ -91,6 +91,8 @@
 	X(int, posix_spawnp,                                                                       \
 	  (pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *,   \
 	   char *const *, char *const *))                                                          \
+	X(int, system, (const char *))                                                             \
+	X(FILE *, popen, (const char *, const char *))                                             \
 	X(int, chroot, (const char *))                                                             \
 	X(pid_t, fork, (void))                                                                     \
 	X(pid_t, _Fork, (void))                                                                    \

@@ -48,7 +48,7 @@ static bool is_linker(const char *path)
 	return strncmp(name, "ld", 2) == 0 && strstr(name, ".so");
 }
 
-static bool has_interpreter(int fd, const ElfW(Ehdr) *header)
+static bool has_interpreter(int fd, const ElfW(Ehdr) * header)
 {
 	ElfW(Phdr) headers[HEADERS];
 	ssize_t n;
@@ -66,7 +66,7 @@ static bool has_interpreter(int fd, const ElfW(Ehdr) *header)
 	return false;
 }
 
-static const char *lost_by_linking(int fd, const ElfW(Ehdr) *header, const char *path)
+static const char *lost_by_linking(int fd, const ElfW(Ehdr) * header, const char *path)
 {
 	if (header->e_ident[EI_CLASS] != __ehdr_start.e_ident[EI_CLASS] ||
 	    header->e_ident[EI_DATA] != __ehdr_start.e_ident[EI_DATA] ||
@@ -138,8 +138,7 @@ static bool look(struct file *file, const char **lost)
 	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode)) {
 		n = pread(fd, line, sizeof(line), 0);
 		memcpy(&header, line, sizeof(header));
-		if (n >= (ssize_t)sizeof(header) &&
-		    memcmp(header.e_ident, ELFMAG, SELFMAG) == 0) {
+		if (n >= (ssize_t)sizeof(header) && memcmp(header.e_ident, ELFMAG, SELFMAG) == 0) {
 			*lost = lost_by_linking(fd, &header, file->path);
 			if (!*lost)
 				*lost = lost_by_privileges(fd, &status);

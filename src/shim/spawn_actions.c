@@ -67,8 +67,7 @@ static bool try_out(void)
 	list = list_of(&actions);
 	known = known && is(&list[0], TAG_CLOSE, 11) && is(&list[1], TAG_DUP2, 12) &&
 		list[1].target == 13 && is(&list[2], TAG_OPEN, 14) && list[2].rest.flags == 15 &&
-		list[2].rest.mode == 16 &&
-		(!add_closefrom || is(&list[3], TAG_CLOSEFROM, 17)) &&
+		list[2].rest.mode == 16 && (!add_closefrom || is(&list[3], TAG_CLOSEFROM, 17)) &&
 		is(&list[actions.__used - 1], TAG_CLOSE, 18);
 	posix_spawn_file_actions_destroy(&actions);
 	return known;
@@ -123,8 +122,7 @@ static int end_of_numbers(const posix_spawn_file_actions_t *actions)
 /* Closing what is not open is an error only beyond the limit. */
 static bool can_be_closed(int fd, const struct rlimit *limit)
 {
-	return !fd_is_hidden(fd) &&
-	       ((rlim_t)fd < limit->rlim_cur || libc.fcntl(fd, F_GETFD) >= 0);
+	return !fd_is_hidden(fd) && ((rlim_t)fd < limit->rlim_cur || libc.fcntl(fd, F_GETFD) >= 0);
 }
 
 /* "All from @first on" with the numbers that it means, into @to; returns how many actions that took. */

@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <pthread.h>
+#include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,6 +185,208 @@ static void a_program_started_among_many_connections(void)
 		pair_close(others[i]);
 }
 
+/* --- what libc starts --- */
+
+/* In a process of its own, with the connection as standard input and output. */
+static int with_standard_streams(const int ends[2], int (*run)(void))
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	dup2(ends[1], 0);
+	dup2(ends[1], 1);
+	close(ends[0]);
+	close(ends[1]);
+	_exit(run());
+}
+
+static int cat_by_system(void)
+{
+	int status = system("cat");
+
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 99;
+}
+
+static void system_starts_a_filter_on_the_connection(void)
+{
+	int ends[2];
+	pid_t pid;
+
+	pair_open(ends);
+	pid = with_standard_streams(ends, cat_by_system);
+	close(ends[1]);
+	talk_to_cat(ends[0], pid);
+}
+
+static int heads_by_popen(void)
+{
+	char text[6] = "";
+	FILE *from = popen("head -c 5", "r"), *to;
+	size_t n;
+
+	if (!from)
+		return 1;
+	n = fread(text, 1, 5, from);
+	if (pclose(from) != 0)
+		return 2;
+	to = popen("cat", "w");
+	if (!to)
+		return 3;
+	fprintf(to, "%zu %s", n, text);
+	return pclose(to) == 0 ? 0 : 4;
+}
+
+static void popen_starts_filters_on_the_connection(void)
+{
+	char in[20] = "";
+	int ends[2];
+	pid_t pid;
+
+	pair_open(ends);
+	pid = with_standard_streams(ends, heads_by_popen);
+	close(ends[1]);
+	say_call("write", write(ends[0], "first", 5));
+	say_call("read", (ssize_t)read_all(ends[0], in, 7));
+	say("%s", in);
+	say_call("end", read(ends[0], in, 20));
+	say("child %d", join(pid));
+	close(ends[0]);
+}
+
+static volatile sig_atomic_t interrupts, children;
+
+static void count_signal(int number)
+{
+	if (number == SIGINT)
+		interrupts++;
+	else
+		children++;
+}
+
+static void say_status(const char *what, int status)
+{
+	if (status < 0)
+		say("%s -1 %s", what, strerrorname_np(errno));
+	else if (WIFSIGNALED(status))
+		say("%s signal %d", what, WTERMSIG(status));
+	else
+		say("%s %d", what, WEXITSTATUS(status));
+	errno = 0;
+}
+
+static void say_signals(const char *what)
+{
+	struct sigaction now;
+	sigset_t mask;
+
+	sigaction(SIGINT, NULL, &now);
+	sigprocmask(SIG_BLOCK, NULL, &mask);
+	say("%s: %d interrupts, SIGINT ours %d, blocked %d %d", what, interrupts,
+	    now.sa_handler == count_signal, sigismember(&mask, SIGCHLD),
+	    sigismember(&mask, SIGINT));
+}
+
+static void system_and_its_signals(void)
+{
+	int ends[2];
+
+	pair_open(ends);
+	signal(SIGINT, count_signal);
+	say("a shell %d", system(NULL) != 0);
+	say_status("exit 3", system("exit 3"));
+	say_status("no such command", system("exec 2>/dev/null; /nowhere/nothing"));
+	say_status("killed", system("kill -TERM $$"));
+	/* it is ignored here meanwhile, and not there */
+	say_status("interrupted", system("kill -INT $PPID; kill -INT $$; exit 4"));
+	say_signals("after");
+	signal(SIGINT, SIG_IGN);
+	say_status("ignored there too", system("kill -INT $$; exit 5"));
+	signal(SIGINT, SIG_DFL);
+	/* its own child is not the program's business */
+	signal(SIGCHLD, count_signal);
+	say_status("exit 6", system("exit 6"));
+	say_call("nobody left", waitpid(-1, NULL, WNOHANG));
+	signal(SIGCHLD, SIG_IGN);
+	say_status("nobody waits", system("exit 7"));
+	signal(SIGCHLD, SIG_DFL);
+	say_status("a dash", system("-e 2>/dev/null"));
+	pair_close(ends);
+}
+
+static void *run_system(void *unused)
+{
+	return system("sleep 20") ? unused : NULL;
+}
+
+static void system_is_cancelled(void)
+{
+	pthread_t thread;
+	void *result;
+	int ends[2];
+
+	pair_open(ends);
+	pthread_create(&thread, NULL, run_system, NULL);
+	let_block();
+	pthread_cancel(thread);
+	pthread_join(thread, &result);
+	say("cancelled %d", result == PTHREAD_CANCELED);
+	say_call("nobody left", waitpid(-1, NULL, WNOHANG));
+	say_status("and again", system("exit 2"));
+	pair_close(ends);
+}
+
+static void try_mode(const char *mode)
+{
+	FILE *stream;
+
+	errno = 0;
+	stream = popen("exit 3", mode);
+	if (!stream) {
+		say("popen '%s': %s", mode, strerrorname_np(errno));
+		return;
+	}
+	say("popen '%s': close-on-exec %d", mode, fcntl(fileno(stream), F_GETFD));
+	say_status("pclose", pclose(stream));
+}
+
+/* Some do, and glibc waits for the program then as well. */
+static int (*volatile close_plainly)(FILE *) = fclose;
+
+static void streams_of_popen(void)
+{
+	static const char *const modes[] = {"r", "w", "re", "we", "er", "rw", "", "e", "rb", "x"};
+	char line[40] = "";
+	FILE *one, *two;
+	int ends[2];
+
+	pair_open(ends);
+	fflush(stdout);
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+		try_mode(modes[i]);
+	/* who is started later does not hold the pipe of an earlier one open */
+	one = popen("cat >/dev/null; exit 1", "w");
+	two = popen("read line; exit 2", "w");
+	say_status("one", pclose(one));
+	fputs("line\n", two);
+	say_status("two", pclose(two));
+	one = popen("echo a line; echo another; kill -TERM $$", "r");
+	say("gets %s", fgets(line, sizeof(line), one) ? line : "nothing");
+	say("getc %c", fgetc(one));
+	say_status("fclose", close_plainly(one));
+	one = popen("exit 0", "w");
+	sleep_us(100000);
+	fputs("nobody reads this", one);
+	say_call("flush", fflush(one));
+	say("error %d, seek %d", ferror(one), fseek(one, 0, SEEK_SET));
+	clearerr(one);
+	say("closed %d", pclose(one) >= 0);
+	signal(SIGPIPE, SIG_DFL);
+	say_call("nobody left", waitpid(-1, NULL, WNOHANG));
+	pair_close(ends);
+}
+
 /* --- a table of descriptors of one's own --- */
 
 static void exchange(const int ends[2])
@@ -222,8 +426,8 @@ static void a_range_is_closed_in_a_table_of_its_own(void)
 	say_call("wrong flags", close_range(3, 3, (int)~0U));
 	say_call("wrong range", close_range(4, 3, CLOSE_RANGE_UNSHARE));
 	write_all(more[1], "unread", 6);
-	say_call("close_range", close_range((unsigned int)more[0], (unsigned int)more[0],
-					    CLOSE_RANGE_UNSHARE));
+	say_call("close_range",
+		 close_range((unsigned int)more[0], (unsigned int)more[0], CLOSE_RANGE_UNSHARE));
 	say_call("read", read(more[1], in, 10));
 	say_call("closed", read(more[0], in, 10));
 	close(more[1]);
@@ -241,9 +445,15 @@ static void a_range_is_closed_in_a_table_of_its_own(void)
 
 const struct behaviour same_start[] = {
 	{"a_vfork_child_closes_all_but_three", a_vfork_child_closes_all_but_three},
-	{"a_spawned_program_with_all_closed_but_three", a_spawned_program_with_all_closed_but_three},
+	{"a_spawned_program_with_all_closed_but_three",
+	 a_spawned_program_with_all_closed_but_three},
 	{"a_spawned_program_sees_what_was_left_open", a_spawned_program_sees_what_was_left_open},
 	{"a_program_started_among_many_connections", a_program_started_among_many_connections},
+	{"system_starts_a_filter_on_the_connection", system_starts_a_filter_on_the_connection},
+	{"popen_starts_filters_on_the_connection", popen_starts_filters_on_the_connection},
+	{"system_and_its_signals", system_and_its_signals},
+	{"system_is_cancelled", system_is_cancelled},
+	{"streams_of_popen", streams_of_popen},
 	{"a_range_is_closed_in_a_table_of_its_own", a_range_is_closed_in_a_table_of_its_own},
 	{NULL, NULL},
 };

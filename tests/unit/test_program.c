@@ -54,8 +54,8 @@ static struct image own_image(void)
 
 	assert_true(pread(fd, &image.header, sizeof(image.header), 0) > 0);
 	assert_true(image.header.e_phnum <= 40);
-	assert_true(pread(fd, image.programs, sizeof(image.programs),
-			  (off_t)image.header.e_phoff) > 0);
+	assert_true(pread(fd, image.programs, sizeof(image.programs), (off_t)image.header.e_phoff) >
+		    0);
 	close(fd);
 	image.header.e_phoff = offsetof(struct image, programs);
 	return image;
@@ -80,8 +80,9 @@ static int make_directory(void **state)
 
 static int remove_directory(void **state)
 {
-	static const char *const names[] = {"dynamic", "static", "foreign", "ld-linux.so.9", "script",
-					    "outer",   "loop",	 "text",    "fifo",	     "owned"};
+	static const char *const names[] = {"dynamic", "static", "foreign", "ld-linux.so.9",
+					    "script",  "outer",	 "loop",    "text",
+					    "fifo",    "owned"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -110,8 +111,8 @@ static void a_static_program_is_one_without_an_interpreter(void **state)
 	/* the dynamic linker, run by its name, loads what LD_PRELOAD says */
 	assert_true(exec_keeps_the_shim(write_file("ld-linux.so.9", &image, sizeof(image)), with));
 	/* cut short: the kernel starts none of it */
-	assert_false(exec_keeps_the_shim(write_file("static", &image, sizeof(image.header) + 8),
-					 with));
+	assert_false(
+		exec_keeps_the_shim(write_file("static", &image, sizeof(image.header) + 8), with));
 }
 
 static void another_architecture_has_other_libraries(void **state)
