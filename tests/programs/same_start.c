@@ -124,6 +124,8 @@ static void a_spawned_program_with_all_closed_but_three(void)
 	pid_t cat;
 
 	pair_open(ends);
+	fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+	fcntl(ends[1], F_SETFD, FD_CLOEXEC);
 	cat = spawn_cat(ends[1], 3);
 	close(ends[1]);
 	talk_to_cat(ends[0], cat);
