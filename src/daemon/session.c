@@ -17,6 +17,7 @@
 #include "daemon/pairing.h"
 #include "daemon/remote.h"
 #include "daemon/remote_kept.h"
+#include "daemon/socket.h"
 #include "daemon/stats.h"
 
 /* A packet longer than any message shows as one that was cut. */
@@ -238,6 +239,15 @@ static bool take_side(struct session *session, int fd)
 	return true;
 }
 
+/*
+ * Does its program live in our network namespace?  An RNIC serves connections of that one alone, and those
+ * of other containers are to move by their sequence numbers.  (The socket has the client's namespace.)
+ */
+static bool shares_network(const struct session *session)
+{
+	return socket_word(session->socket, SO_NETNS_COOKIE) == session->apps->netns;
+}
+
 /* Is there all that SMC-R to other hosts takes, and may this program have it? */
 static uint32_t policy_flags(const struct session *session)
 {
@@ -245,7 +255,8 @@ static uint32_t policy_flags(const struct session *session)
 
 	if (!apps->engine || !apps->engine->rnic_count || !tcp_option_may_work(&apps->tcp_option))
 		return 0;
-	if (rules_deny_program(&apps->config->rules, session->program) ||
+	if (!shares_network(session) ||
+	    rules_deny_program(&apps->config->rules, session->program) ||
 	    rules_deny_program(&apps->config->smcr_rules, session->program))
 		return POLICY_RENDEZVOUS;
 	return POLICY_RENDEZVOUS | POLICY_OFFER;

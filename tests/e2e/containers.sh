@@ -5,10 +5,10 @@
 # they share.
 #
 # alone: the eBPF programs are one set a kernel
-# time limit: 120
+# time limit: 180
 . "$(dirname "$0")/lib.sh"
 
-need ip nsenter unshare nft
+need ip nsenter unshare nft ss jq
 [ "$(id -u)" = 0 ] || {
 	skip "$this_test" "needs root"
 	exit 0
@@ -51,21 +51,25 @@ if ! grep -q "TCP option: [as][th]" "$scratch/smcud.log"; then
 	exit 0
 fi
 
-start server inside "$server" "$SMCU" run python3 -c '
-import contextlib, socket
-listener = socket.create_server(("10.77.2.2", 6000))
+# serve ROOM ADDRESS PORT: says whom it sees, then echoes; its number in $pid
+serve() {
+	start "server-$2" nsenter --net="/proc/$1/ns/net" "$SMCU" run python3 -c '
+import contextlib, socket, sys
+listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
 while True:
     talk, peer = listener.accept()
     with talk, contextlib.suppress(ConnectionError):
         talk.sendall(b"%-16s" % peer[0].encode())
         while part := talk.recv(100000):
             talk.sendall(part)
-'
-wait_until 20 inside "$server" bash -c 'exec 3<>/dev/tcp/10.77.2.2/6000'
+' "$2" "$3"
+	wait_until 20 is_served "$1" "$3"
+}
+is_served() { [ -n "$(inside "$1" ss -Hltn "sport = :$2")" ]; }
 
-# talk ADDRESS PORT: whom the server sees, and whether 20 small and 100 large messages came back whole
+# talk ROOM ADDRESS PORT: whom the server sees, and whether 40 small and 100 large messages came back whole
 talk() {
-	inside "$client" timeout 60 "$SMCU" run python3 - "$1" "$2" <<-'END'
+	inside "$1" timeout 60 "$SMCU" run python3 - "$2" "$3" <<-'END'
 		import os, socket, sys, time
 		with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as talk:
 		    sees = talk.recv(16, socket.MSG_WAITALL).decode().strip()
@@ -81,11 +85,32 @@ talk() {
 	END
 }
 
-before=$(statistic moved)
-verdict from_one_namespace_to_another "$(talk 10.77.2.2 6000)" "10.77.1.2 0"
-really_moved they_move 2 "$before"
-before=$(statistic moved)
-verdict through_address_translation "$(talk 10.77.1.1 7000)" "10.77.2.1 0"
-really_moved they_move_through_address_translation 2 "$before"
+# moves NAME SEES ROOM ADDRESS PORT: from that room to that address, in shared memory
+moves() {
+	local before
+	before=$(statistic moved)
+	verdict "$1" "$(talk "$3" "$4" "$5")" "$2 0"
+	really_moved "$1_and_moves" 2 "$before"
+}
+
+serve "$server" 10.77.2.2 6000
+listening=$pid
+moves from_one_namespace_to_another 10.77.1.2 "$client" 10.77.2.2 6000
+moves through_address_translation 10.77.2.1 "$client" 10.77.1.1 7000
+stop "$listening"
+
+# With an adapter the router is a host that speaks SMC-R with others; its containers are none of these.
+daemon_kill
+start host nsenter --net="/proc/$router/ns/net" "$SMCU_BUILD/smcud" --foreground --socket "$SMCU_SOCKET" \
+	--set tcp_option.attach=auto --rnic to-left
+wait_until 10 "$SMCU" stats --json
+verdict the_host_has_an_adapter "$("$SMCU" device --json | jq length)" 1
+serve "$server" 10.77.2.2 6000
+serve "$router" 10.77.1.1 6100
+moves from_a_container_to_another_of_a_host_with_an_adapter 10.77.1.2 "$client" 10.77.2.2 6000
+moves from_there_through_address_translation 10.77.2.1 "$client" 10.77.1.1 7000
+moves from_the_host_to_its_container 10.77.2.1 "$router" 10.77.2.2 6000
+moves from_a_container_to_its_host 10.77.1.2 "$client" 10.77.1.1 6100
+verdict and_nothing_of_it_is_negotiated "$("$SMCU" stats --json | jq -c '[.remote.smcr, .remote.fallbacks, .remote.failed]')" "[0,0,0]"
 
 finish
