@@ -139,6 +139,8 @@ struct rnic *engine_choose(struct engine *engine, const struct side_address *loc
 	return engine->rnics[0];
 }
 
+_Static_assert(RENDEZVOUS_OWN_IDS_MAX == ENGINE_RNICS_MAX, "each adapter has one");
+
 void engine_facts(struct rnic *rnic, enum proto_role role, const struct side_address *local,
 		  const struct side_address *peer, uint32_t element, struct rendezvous_facts *facts)
 {
@@ -154,4 +156,7 @@ void engine_facts(struct rnic *rnic, enum proto_role role, const struct side_add
 	facts->vlan = rnic->vlan;
 	facts->prefix_count = network_prefixes(network, local->bytes, facts->prefixes);
 	facts->element = element;
+	for (unsigned int i = 0; i < rnic->engine->rnic_count; i++)
+		memcpy(facts->own_ids[facts->own_id_count++],
+		       rnic->engine->rnics[i]->host.config.peer_id, CLC_PEER_ID_SIZE);
 }

@@ -197,6 +197,8 @@ static void phase_act(struct remote *remote, const struct proto_action *action)
 		break;
 	case PROTO_FELL_BACK:
 		remote->phase = REMOTE_RELAY;
+		/* (who waits for it looks by itself) */
+		atomic_fetch_or(&remote->receive.shared->writer.marks, MARK_DECLINED);
 		remote_relay_begin(remote, action->late);
 		stats_fell_back(remote->apps, action->number);
 		break;

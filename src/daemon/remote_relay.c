@@ -54,18 +54,20 @@ static void poll_late(struct remote *remote)
 	}
 }
 
-/* Not before the last message of the rendezvous is off the stream. */
+/* Not before the last message of the rendezvous is off the stream, and ours is on it. */
 static bool may_go_back(const struct remote *remote)
 {
 	const struct remote_tcp *tcp = &remote->tcp;
 
-	return !remote->relay.late && !remote->relay.back && !tcp->failed &&
+	return !remote->relay.late && !remote->relay.back && !tcp->failed && !tcp->out &&
 	       !(tcp->busy && tcp->operation == REMOTE_TCP_TAKING);
 }
 
 static void go_back(struct remote *remote)
 {
 	remote->relay.back = true;
+	for (unsigned int way = 0; way < 2; way++)
+		atomic_store(&remote->map->control->negotiated[way], remote->tcp.negotiated[way]);
 	remote_mark(remote, MARK_BACK);
 	remote_wake_writer(remote, SIZE_MAX);
 	loop_timer_start(remote->apps->loop, &remote->relay.settle, RELAY_SETTLE_MS);

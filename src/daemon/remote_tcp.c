@@ -48,8 +48,7 @@ static void run_call(struct call *call)
 		n = send(tcp->fd, tcp->from, tcp->length, MSG_DONTWAIT | MSG_NOSIGNAL);
 		break;
 	case REMOTE_TCP_RELAYING_URGENT:
-		n = send(tcp->fd, tcp->from, tcp->length,
-			 MSG_OOB | MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = send(tcp->fd, tcp->from, tcp->length, MSG_OOB | MSG_DONTWAIT | MSG_NOSIGNAL);
 		break;
 	case REMOTE_TCP_PEEKING:
 		n = recv(tcp->fd, tcp->in, tcp->length, MSG_PEEK | MSG_DONTWAIT);
@@ -83,6 +82,7 @@ static void sent(struct remote_tcp *tcp, ssize_t n)
 		return;
 	}
 	tcp->out_sent += (unsigned int)n;
+	tcp->negotiated[0] += (uint64_t)n;
 	if (tcp->out_sent == tcp->out_length)
 		forget_out(tcp);
 }
@@ -115,6 +115,9 @@ static void call_done(struct call *call)
 		break;
 	case REMOTE_TCP_PEEKING:
 		peeked(tcp, n);
+		break;
+	case REMOTE_TCP_TAKING:
+		tcp->negotiated[1] += n > 0 ? (uint64_t)n : 0;
 		break;
 	case REMOTE_TCP_RESETTING:
 		tcp->failed = tcp->told = true;

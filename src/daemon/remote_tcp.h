@@ -58,6 +58,7 @@ enum remote_tcp_operation {
  * @in, @in_length: what is next on the stream, as far as it was looked at
  * @out, @out_length, @out_sent: what is to be sent; NULL if nothing is
  * @relayed: bytes of the application's that have been sent, to be released
+ * @negotiated: bytes of the protocol's own that were [sent, taken]
  * @due: REMOTE_TCP_*, to be done
  * @reset_due: RST is to be sent
  * @shut: our stream was ended, or will be
@@ -82,6 +83,7 @@ struct remote_tcp {
 	unsigned int out_length;
 	unsigned int out_sent;
 	size_t relayed;
+	uint64_t negotiated[2];
 	unsigned int due;
 	bool busy;
 	bool reset_due;

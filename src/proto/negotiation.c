@@ -167,6 +167,16 @@ static uint32_t consider_offer(const struct clc_message *proposal, struct negoti
 	return 0;
 }
 
+static bool is_own(const struct proto_config *config, const struct rendezvous_facts *facts,
+		   const uint8_t id[CLC_PEER_ID_SIZE])
+{
+	bool own = memcmp(id, config->peer_id, CLC_PEER_ID_SIZE) == 0;
+
+	for (unsigned int i = 0; i < facts->own_id_count; i++)
+		own |= memcmp(id, facts->own_ids[i], CLC_PEER_ID_SIZE) == 0;
+	return own;
+}
+
 uint32_t negotiation_consider(const struct proto_config *config,
 			      const struct rendezvous_facts *facts,
 			      const struct clc_message *proposal, struct negotiation *negotiation)
@@ -177,6 +187,8 @@ uint32_t negotiation_consider(const struct proto_config *config,
 
 	if (facts->refusal)
 		return facts->refusal;
+	if (is_own(config, facts, proposal->proposal.peer.id))
+		return CLC_NO_DEVICE;
 	reason = consider_offer(proposal, negotiation);
 	if (reason)
 		return reason;

@@ -9,6 +9,9 @@
  * client is in one of the server's subnets.  If nothing is left, the first reason is the diagnosis.
  * At first contact in v2.1 both settle on the lower limits.
  *
+ * A Proposal of this very host has come back to it by a balancer.  It is declined: TCP that ends where it began is
+ * moved by other means.
+ *
  * All functions here are functions of their arguments.  A diagnosis of 0 means that all is well.
  */
 #ifndef SMCU_PROTO_NEGOTIATION_H
@@ -17,6 +20,7 @@
 #include "proto/proto.h"
 
 #define RENDEZVOUS_NO_VLAN (-1) /* it could not be found out */
+#define RENDEZVOUS_OWN_IDS_MAX 4U
 
 /**
  * struct rendezvous_facts - what is known of a TCP connection
@@ -30,6 +34,7 @@
  * @prefixes, @prefix_count: networks of the interface: IPv4 (in the first 4 bytes) if @ipv4, else IPv6
  * without link-local ones.  The client's first IPv4 one is that of its address
  * @element: bytes wanted for the RMB element
+ * @own_ids, @own_id_count: peer ids of this host, of all its adapters; that of the configuration may be missing
  * @memory: where it is to be, if that is kept for other connections (rkey.h); NULL: it is not
  */
 struct rendezvous_facts {
@@ -44,6 +49,8 @@ struct rendezvous_facts {
 	struct clc_prefix prefixes[CLC_PREFIXES_MAX];
 	uint8_t prefix_count;
 	uint32_t element;
+	uint8_t own_ids[RENDEZVOUS_OWN_IDS_MAX][CLC_PEER_ID_SIZE];
+	uint8_t own_id_count;
 	struct rmb_memory *memory;
 };
 

@@ -41,6 +41,7 @@
 #define MARK_CLOSED (1U << 2) /* closed by its last holder */
 #define MARK_BACK (1U << 3) /* it went back to TCP, which carries what follows, both ways */
 #define MARK_GONE (1U << 4) /* closed, and nobody is inside a call on it any more (to another host) */
+#define MARK_DECLINED (1U << 5) /* it will be TCP, MARK_BACK follows (from the daemon) */
 
 /* segment_writer.switched: how far the writer is with leaving TCP */
 enum switch_state {
@@ -111,10 +112,12 @@ struct segment_direction {
 /**
  * struct segment_control - the control page
  * @over: the last use by a connection to another host that is over (message_rendezvous.use): the daemon's
+ * @negotiated: bytes that the daemon itself has [sent, taken] by TCP to negotiate; it says so before MARK_BACK
  */
 struct segment_control {
 	struct segment_direction direction[2];
 	_Atomic uint32_t over;
+	_Atomic uint64_t negotiated[2];
 };
 
 _Static_assert(sizeof(struct segment_direction) == 256, "layout is shared between releases");

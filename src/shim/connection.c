@@ -97,6 +97,8 @@ struct connection *connection_new(int fd)
 	connection->spare = (struct spare){.descriptor = -1};
 	connection->offer = OFFER_NOT;
 	connection->handed_over = false;
+	connection->declined = false;
+	connection->stays_tcp = false;
 	connection->defer_accept = 0;
 	connection->bell_armed[0] = connection->bell_armed[1] = false;
 	connection->bell_rung[0] = connection->bell_rung[1] = false;
@@ -372,6 +374,7 @@ void connection_pin(struct connection *connection, enum reason reason)
 		return;
 	}
 	/* What has not moved yet never will. */
+	atomic_store(&connection->stays_tcp, true);
 	move_forbid(connection);
 }
 

@@ -11,7 +11,8 @@
  *   IDLE ──connect/accept──> TCP ──due──> OFFERED ──PAIRED──> ATTACHED ──> each direction: moved
  *     └──listen──> LISTENING  └────────────────┴── PINNED: stays TCP, the side record says why
  *
- * From ATTACHED a process that sandboxes itself goes BACK (sandbox.h).
+ * From ATTACHED a process that sandboxes itself goes BACK (sandbox.h), and a connection on which SMC-R with another
+ * host was not agreed on goes to TCP, and begins anew (remote.h).
  *
  * What other holders of the same end need (locks, cursors, counts) is in the side record; what the
  * peer needs is in the segment; everything here is private.
@@ -75,6 +76,8 @@ struct watch; /* a registration in an epoll (epoll.h) */
  * @opened_by_connect: our end sent the SYN (TCP_INFO counts it among the acknowledged bytes)
  * @offer: enum offer (offer.h)
  * @handed_over: the daemon has, or had, its socket for a rendezvous
+ * @declined: negotiated with another host, and TCP after all
+ * @stays_tcp: if SMC-R is not agreed on: it has been pinned
  * @bell_armed: the [data, space] bell was armed, so that it may have been rung
  * @bell_rung: a byte was seen on the [data, space] bell: drain it before arming again
  * @mismatches: how often the counts were found different with nobody inside
@@ -113,6 +116,8 @@ struct connection {
 	bool opened_by_connect;
 	_Atomic uint8_t offer;
 	bool handed_over;
+	bool declined;
+	_Atomic bool stays_tcp;
 	_Atomic bool bell_armed[2];
 	_Atomic bool bell_rung[2];
 	_Atomic uint8_t mismatches;

@@ -86,6 +86,12 @@ static void insist(struct connection *connection, int fd)
 	(void)libc.connect(fd, &nowhere, sizeof(nowhere));
 }
 
+/* That another host has declined tells more than that its connection is no one of this host. */
+static enum reason waiting_reason(const struct connection *connection)
+{
+	return connection->declined ? REASON_DECLINED : REASON_WAITING;
+}
+
 void move_offer(struct connection *connection, int fd)
 {
 	struct side_record *side = connection->side;
@@ -105,7 +111,7 @@ void move_offer(struct connection *connection, int fd)
 	}
 	if (!atomic_compare_exchange_strong(&connection->phase, &expected, PHASE_OFFERED))
 		return;
-	side->reason = REASON_WAITING;
+	side->reason = waiting_reason(connection);
 	error = session_offer(connection, fd);
 	if (error) {
 		expected = PHASE_OFFERED;
@@ -135,6 +141,8 @@ void move_account(struct connection *connection, int fd, enum way way, size_t n)
 			connection->turns++;
 		connection->last_call = (uint8_t)way;
 	}
+	if (__builtin_expect(is_remote(connection), 0)) /* not any more: it was given up */
+		remote_begin_anew(connection);
 	if (connection_phase(connection) == PHASE_TCP && is_due(connection))
 		move_offer(connection, fd);
 	if (__builtin_expect(settings.require, 0))
@@ -169,7 +177,7 @@ static void drop_parts(const struct move_parts *parts)
  */
 static bool enter_rings(struct connection *connection)
 {
-	uint32_t offered = PHASE_OFFERED, waiting = REASON_WAITING;
+	uint32_t offered = PHASE_OFFERED, waiting = waiting_reason(connection);
 	_Atomic uint32_t *reason = &connection->side->reason;
 
 	if (!atomic_compare_exchange_strong(&connection->phase, &offered, PHASE_ATTACHED))
@@ -238,6 +246,8 @@ bool move_take_up(struct connection *connection, struct side_record *side,
 
 void move_refused(struct connection *connection, enum reason reason)
 {
+	if (connection->declined && reason == REASON_ELSEWHERE)
+		reason = REASON_DECLINED;
 	if (connection_phase(connection) == PHASE_OFFERED)
 		connection_pin(connection, reason);
 }

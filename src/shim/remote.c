@@ -22,7 +22,11 @@
 #include "shim/stream.h"
 #include "shim/urgent.h"
 
-#define REQUIRE_NS 2000000000ULL /* what --require grants the daemon and the peer */
+/*
+ * What --require grants the daemon to come to a verdict: the protocol's own limit for all of a rendezvous, and a
+ * second.  A daemon that lives says before that how it ends.
+ */
+#define REQUIRE_NS 16000000000ULL
 #define LOOK_MS 10 /* how often a close that lingers looks */
 
 static _Atomic int remotes;
@@ -204,18 +208,18 @@ static const char *attach(struct connection *connection, const struct parts *par
 static void insist(struct connection *connection, int fd)
 {
 	const uint64_t deadline = now_ns() + REQUIRE_NS;
+	const unsigned int verdicts = MARK_ATTACHED | MARK_DECLINED | MARK_BACK;
 	struct pollfd look[2] = {{.fd = connection->data_bell, .events = POLLIN},
 				 {.fd = connection->stand_in}};
 
-	while (!(atomic_load(&peer_writer(connection)->marks) & (MARK_ATTACHED | MARK_BACK)) &&
-	       now_ns() < deadline && !look[1].revents) {
+	while (!(atomic_load(&peer_writer(connection)->marks) & verdicts) && now_ns() < deadline &&
+	       !look[1].revents) {
 		bell_arm(connection, BELL_DATA);
 		(void)libc.poll(look, 2, LOOK_MS);
 		if (look[0].revents)
 			bell_seen(connection, BELL_DATA);
 	}
-	if ((atomic_load(&peer_writer(connection)->marks) & (MARK_ATTACHED | MARK_BACK)) ==
-	    MARK_ATTACHED)
+	if ((atomic_load(&peer_writer(connection)->marks) & verdicts) == MARK_ATTACHED)
 		return;
 	(void)libc.shutdown(connection->stand_in, SHUT_RDWR);
 	atomic_fetch_or(&connection->ended, ENDED_RESET | ENDED_TCP | ENDED_HANGUP);
@@ -268,11 +272,76 @@ void remote_hand_over(struct connection *connection, int fd)
 
 /* --- the verdict --- */
 
+/*
+ * May it move to shared memory of this host?  Not if something happened to it that only the rings' end tells of, or that
+ * TCP counts in another way.
+ */
+static bool may_begin_anew(const struct connection *connection)
+{
+	const unsigned int harmless = ENDED_DATA_BELL | ENDED_SPACE_BELL;
+
+	return is_alone(connection) && !atomic_load(&connection->stays_tcp) &&
+	       !settings.sandboxed && !(atomic_load(&connection->ended) & ~harmless) &&
+	       !atomic_load(&our_writer(connection)->urgent) &&
+	       !(atomic_load(&our_writer(connection)->marks) & (MARK_SHUT | MARK_CLOSED));
+}
+
+/* The kernel has counted what the daemon sent of ours, and what it said and heard itself. */
+static void count_daemons_bytes(struct connection *connection)
+{
+	const struct segment_control *control = connection->control;
+	struct side_record *side = connection->side;
+
+	atomic_fetch_add(&side->send.tcp_bytes,
+			 atomic_load(&side->send.position) + atomic_load(&control->negotiated[0]));
+	atomic_fetch_add(&side->receive.tcp_bytes, atomic_load(&control->negotiated[1]));
+}
+
+static void forget_ring(struct side_direction *direction)
+{
+	atomic_store(&direction->position, 0);
+	direction->lap = direction->previous_lap = direction->seen = 0;
+	atomic_store(&direction->high_water, 0);
+}
+
+/* PINNED, and nobody but us is inside: from the beginning, as if it had just been established. */
+static void begin_anew(struct connection *connection)
+{
+	struct side_record *side = connection->side;
+	uint32_t pinned = PHASE_PINNED;
+	bool may = may_begin_anew(connection);
+
+	if (may)
+		count_daemons_bytes(connection);
+	connection_give_up_rings(connection);
+	if (!may)
+		return;
+	forget_ring(&side->send);
+	forget_ring(&side->receive);
+	atomic_store(&side->low_water, 0);
+	atomic_fetch_and(&side->flags, ~SIDE_BACK);
+	atomic_store(&connection->ended, 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		connection->bell_armed[i] = connection->bell_rung[i] = false;
+		connection->habits[i].hopeless = false;
+	}
+	connection->mismatches = 0;
+	connection->not_trimmed_at = UINT64_MAX;
+	connection->times_full = 0;
+	connection->declined = true;
+	atomic_compare_exchange_strong(&connection->phase, &pinned, PHASE_TCP);
+}
+
+/* Besides the table, and us. */
+static bool others_are_here(const struct connection *connection)
+{
+	return atomic_load(&connection->users) > 2;
+}
+
 /* The rest is the kernel's. */
 static void give_up(struct connection *connection, int fd)
 {
 	uint32_t attached = PHASE_ATTACHED;
-	bool others_here;
 
 	if (!atomic_compare_exchange_strong(&connection->phase, &attached, PHASE_PINNED))
 		return;
@@ -283,14 +352,19 @@ static void give_up(struct connection *connection, int fd)
 		atomic_store(&connection->side->receive.moved, MOVED_NOT);
 	}
 	epoll_go_back(connection);
-	others_here = atomic_load(&connection->users) > 2; /* the table, and we */
-	if (!others_here) {
-		connection_give_up_rings(connection);
-		return;
+	if (others_are_here(connection)) {
+		connection->spare.number = 0;
+		(void)libc.shutdown(connection->data_bell, SHUT_RD);
+		(void)libc.shutdown(connection->space_bell, SHUT_RD);
+	} else {
+		begin_anew(connection);
 	}
-	connection->spare.number = 0;
-	(void)libc.shutdown(connection->data_bell, SHUT_RD);
-	(void)libc.shutdown(connection->space_bell, SHUT_RD);
+}
+
+void remote_begin_anew(struct connection *connection)
+{
+	if (connection_phase(connection) == PHASE_PINNED && !others_are_here(connection))
+		begin_anew(connection);
 }
 
 /* A writer that was inside when the daemon went back may have put something there. */

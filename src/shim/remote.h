@@ -22,7 +22,9 @@
  * comes from TCP at once, and sends wait until the daemon has sent what the ring holds
  * (is_draining()).  When that is done, and somebody comes by who holds no lock of ours (remote_look()), the
  * connection is given up to the kernel: PHASE_PINNED, registrations in epolls return, and what the
- * rings are made of is closed, unless another thread is inside: then with the connection.
+ * rings are made of is closed, unless another thread is inside: then when it has left.  After that it is in PHASE_TCP,
+ * as if it had just been established: its peer may be on this host after all, behind a load balancer or in another
+ * container.  The kernel has counted bytes that only the daemon knows of: it leaves their number in the segment.
  *
  * Both the daemon and we shut TCP's sending side down if the program did so before the ring was drained: we
  * mark, then look at the ring; it drains, then looks at the mark.
@@ -55,6 +57,9 @@ static inline bool remote_look(struct connection *connection, int fd)
 {
 	return __builtin_expect(is_remote(connection), 0) && remote_look_slowly(connection, fd);
 }
+
+/* remote_begin_anew - a call through TCP of one that was given up: it may be movable now that others have left */
+void remote_begin_anew(struct connection *connection);
 
 /* remote_send - a send that is not the ring's: its error, end or reset; bytes or -errno */
 ssize_t remote_send(struct connection *connection, int fd, const struct msghdr *message, int flags);

@@ -29,6 +29,7 @@
 #include "shim/handlers.h"
 #include "shim/move.h"
 #include "shim/offer.h"
+#include "shim/remote.h"
 
 #define STREAM_KEEP 4096U /* ring bytes not worth giving back */
 #define STREAM_IDLE_NS 1000000000ULL /* a sleep that long is idleness */
@@ -49,6 +50,7 @@ static inline bool stream_kernel_begin(struct connection *connection, enum way w
 	if (connection_phase(connection) == PHASE_OFFERED && session_has_mail())
 		session_collect();
 	offer_settle(connection, atomic_load(&connection->fd));
+	(void)remote_look(connection, atomic_load(&connection->fd));
 	direction = way == DIRECTION_SEND ? &side->send : &side->receive;
 	/* First count, then look: move_confirm() does it the other way round. */
 	atomic_fetch_add(&direction->in_kernel, 1);

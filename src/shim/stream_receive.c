@@ -137,6 +137,20 @@ static ssize_t ring_take(struct connection *connection, struct place place, size
 	return done ? (ssize_t)done : n;
 }
 
+/* One of the ends went back to TCP, and the ring is empty for good. */
+static ssize_t receive_after_ring(struct connection *connection, int fd, const struct place *place,
+				  int flags)
+{
+	ssize_t n = kernel_receive(fd, place, flags);
+
+	move_note_back(connection);
+	if (n > 0 && !(flags & MSG_PEEK))
+		atomic_fetch_add(&connection->side->receive.tcp_bytes, (uint64_t)n);
+	if (n == 0)
+		(void)stream_note_death(connection, fd);
+	return stream_take_reset(connection) ? -ECONNRESET : n;
+}
+
 /*
  * The ring is empty: what does TCP say?  -EAGAIN: nothing; -ESTALE: look at the ring again.
  *
@@ -169,22 +183,10 @@ static ssize_t ask_tcp(struct connection *connection, int fd, const struct place
 			atomic_fetch_or(&connection->ended, ENDED_RESET);
 		return -ESTALE;
 	}
+	if (n > 0 && receive_is_back(connection)) /* which is counted, since it may move again */
+		return receive_after_ring(connection, fd, place, flags | MSG_DONTWAIT);
 	if (n > 0)
 		return kernel_receive(fd, place, flags | MSG_DONTWAIT);
-	if (n == 0)
-		(void)stream_note_death(connection, fd);
-	return stream_take_reset(connection) ? -ECONNRESET : n;
-}
-
-/* One of the ends went back to TCP, and the ring is empty for good. */
-static ssize_t receive_after_ring(struct connection *connection, int fd, const struct place *place,
-				  int flags)
-{
-	ssize_t n = kernel_receive(fd, place, flags);
-
-	move_note_back(connection);
-	if (n > 0 && !(flags & MSG_PEEK))
-		atomic_fetch_add(&connection->side->receive.tcp_bytes, (uint64_t)n);
 	if (n == 0)
 		(void)stream_note_death(connection, fd);
 	return stream_take_reset(connection) ? -ECONNRESET : n;
@@ -418,12 +420,9 @@ ssize_t stream_receive_until(struct connection *connection, int fd, const struct
 
 	if (__builtin_expect(!is_attached(connection), 0))
 		return receive_rest(connection, fd, place, total, flags);
-	if (__builtin_expect(is_remote(connection), 0)) {
-		if (remote_look(connection, fd))
-			return -ESTALE;
-		if ((flags & MSG_OOB) && !receive_is_back(connection))
-			return urgent_take(connection, place, total, flags);
-	}
+	if (__builtin_expect(is_remote(connection), 0) && (flags & MSG_OOB) &&
+	    !receive_is_back(connection))
+		return urgent_take(connection, place, total, flags);
 	if (flags & (MSG_OOB | MSG_ERRQUEUE))
 		return kernel_receive(fd, &place, flags);
 	if (total == 0)

@@ -322,6 +322,20 @@ static ssize_t send_some(struct connection *connection, int fd, const struct pla
 	}
 }
 
+/* It has none any more; what may get some again is counted. */
+static ssize_t send_without_rings(struct connection *connection, int fd, const struct place *place,
+				  int flags)
+{
+	ssize_t n;
+
+	if (connection_phase(connection) == PHASE_BACK)
+		return kernel_send(fd, place, SIZE_MAX, flags);
+	atomic_fetch_add(&connection->side->send.in_kernel, 1);
+	n = kernel_send(fd, place, SIZE_MAX, flags);
+	stream_kernel_end(connection, fd, DIRECTION_SEND, n);
+	return n;
+}
+
 ssize_t stream_send(struct connection *connection, int fd, const struct iovec *iov, int count,
 		    int flags)
 {
@@ -331,13 +345,9 @@ ssize_t stream_send(struct connection *connection, int fd, const struct iovec *i
 	ssize_t n = 0;
 
 	if (__builtin_expect(!is_attached(connection), 0))
-		return kernel_send(fd, &place, SIZE_MAX, flags);
-	if (__builtin_expect(is_remote(connection), 0)) {
-		if (remote_look(connection, fd))
-			return kernel_send(fd, &place, SIZE_MAX, flags);
-		if (total == 0)
-			return send_native(connection, fd, &place, flags);
-	}
+		return send_without_rings(connection, fd, &place, flags);
+	if (__builtin_expect(is_remote(connection), 0) && total == 0)
+		return send_native(connection, fd, &place, flags);
 	if (total == 0)
 		return kernel_send(fd, &place, 0, flags);
 	if (stream_take_reset(connection))

@@ -60,6 +60,17 @@ verdict no_roce_went_through_the_balancer \
 	"$(on balancer nft -j list counter ip way roce | jq '.nftables[] | select(.counter) | .counter.packets')" 0
 stop "$client"
 
+# From host b to itself: the Proposal comes back to who sent it.  What is declined moves within the host.
+before=$(remote_count b fallbacks)
+start_on client b smcu_run python3 "$peer" wait 10.9.0.3 7000 2000
+client=$pid
+check data_arrives_where_the_balancer_sends_it_back wait_until 30 grep -q waiting "$scratch/client.log"
+verdict it_was_negotiated_and_declined_at_both_ends "$(($(remote_count b fallbacks) - before))" 2
+mode_becomes the_client_of_its_own_host_moves b 7000 SHM
+mode_becomes the_server_of_its_own_host_moves b 6000 SHM
+stop "$client"
+verdict a_transfer_from_a_host_to_itself "$(run_on b timeout 60 python3 "$peer" short 10.9.0.3 7000 20 2>&1)" "wrong 0"
+
 verdict a_transfer_through_the_balancer "$(run_on a timeout 60 python3 "$peer" short 10.9.0.3 7000 20 2>&1)" "wrong 0"
 stop "$server"
 

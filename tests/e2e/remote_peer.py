@@ -109,11 +109,11 @@ def given(number):
             guarded(echo, talk)
 
 
-def wait(address, port):
+def wait(address, port, count=3):
     """As one who waits for an answer when the peer goes away."""
     with connect(address, port) as talk:
         talk.settimeout(None)
-        for number in range(3):
+        for number in range(count):
             exchange(talk, b"question %d\n" % number)
         say("waiting")
         try:

@@ -49,6 +49,31 @@ static void a_server_fails_in_the_middle_of_a_proposal(void **state)
 	tester_end(t);
 }
 
+/* It went out, and a balancer sent it back: by this adapter, or by another one. */
+static void a_proposal_of_this_host_is_declined(void **state)
+{
+	const uint8_t other[CLC_PEER_ID_SIZE] = {0x12, 0x34, 2, 0, 0, 0, 0, 9};
+	struct tester *t = tester_new();
+	struct clc_message proposal = peer_proposal(true, true);
+	struct rendezvous_facts facts = facts_of(PROTO_SERVER);
+
+	(void)state;
+	memcpy(proposal.proposal.peer.id, t->host.config.peer_id, CLC_PEER_ID_SIZE);
+	give_clc(connection_start(&t->host, &facts, NULL), &proposal);
+	assert_declined(t, CLC_NO_DEVICE, 2);
+	forget(t);
+	memcpy(proposal.proposal.peer.id, other, CLC_PEER_ID_SIZE);
+	memcpy(facts.own_ids[0], other, CLC_PEER_ID_SIZE);
+	facts.own_id_count = 1;
+	give_clc(connection_start(&t->host, &facts, NULL), &proposal);
+	assert_declined(t, CLC_NO_DEVICE, 2);
+	forget(t);
+	facts.own_id_count = 0; /* it is a stranger's then */
+	give_clc(connection_start(&t->host, &facts, NULL), &proposal);
+	assert_null(find(t, PROTO_FELL_BACK));
+	tester_end(t);
+}
+
 static void a_decline_is_heard_wherever_a_message_is_awaited(void **state)
 {
 	struct tester *t = tester_new();
@@ -254,6 +279,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_server_that_hears_nothing_leaves_the_stream_alone),
 		cmocka_unit_test(a_server_fails_in_the_middle_of_a_proposal),
+		cmocka_unit_test(a_proposal_of_this_host_is_declined),
 		cmocka_unit_test(a_decline_is_heard_wherever_a_message_is_awaited),
 		cmocka_unit_test(a_server_without_a_confirm_fails),
 		cmocka_unit_test(a_peer_that_only_proposes_gets_no_more_than_so_many_groups),
