@@ -12,6 +12,8 @@
 #   on a COMMAND...                       plain, in host a (SMCU_SOCKET is that of its daemon)
 #   run_on a PROGRAM...                   under smcu
 #   start_on NAME a [smcu_run] PROGRAM... in the background, as start of lib.sh
+#   address b                             of a host, in the family of the test: SMCU_FAMILY, 4 or 6.  Between
+#                                         these hosts that is SMC-Rv2.1 and v1
 #
 # A script that uses it has the line "# alone": the eBPF programs are one set a kernel.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -19,6 +21,9 @@
 need ip nsenter unshare ss jq
 peer=$source_dir/tests/e2e/remote_peer.py
 declare -A holder daemons address4=([a]=10.9.0.1 [b]=10.9.0.2) address6=([a]=fd09::1 [b]=fd09::2)
+family=${SMCU_FAMILY:-4}
+# address HOST [FAMILY]
+address() { if [ "${2:-$family}" = 4 ]; then echo "${address4[$1]}"; else echo "${address6[$1]}"; fi; }
 
 [ "$(id -u)" = 0 ] || {
 	skip "$this_test" "needs root"
