@@ -7,7 +7,8 @@
 #   [ smcud ] v0 10.9.0.1 fd09::1 --------------- v0 10.9.0.2 fd09::2 [ smcud ]
 #
 #   . "$(dirname "$0")/hosts.sh"          lib.sh comes with it
-#   hosts_build 1500                      the wire, with this MTU; hosts_mtu changes it
+#   hosts_build 1500                      the wire, with this MTU
+#   new_daemons 9000                      the same with another MTU, and daemons whose links have it
 #   daemon_on a; daemon_on b              with the adapter v0 and the TCP option
 #   on a COMMAND...                       plain, in host a (SMCU_SOCKET is that of its daemon)
 #   run_on a PROGRAM...                   under smcu
@@ -64,6 +65,16 @@ hosts_mtu() {
 	on a ip link set v0 mtu "$1"
 	on b ip link set v0 mtu "$1"
 }
+# new_daemons MTU: a link keeps the MTU that it began with
+new_daemons() {
+	local host
+	hosts_mtu "$1"
+	for host in a b; do
+		[ -z "${daemons[$host]-}" ] || daemon_kill_on $host
+		daemon_on $host
+	done
+}
+link_mtus() { smcu_on a link --json | jq -r 'map(.mtu) | unique | join(" ")'; }
 
 connect_hosts() {
 	host_room a

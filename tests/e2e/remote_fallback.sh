@@ -1,16 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # SMC-R that does not come about: the peer has no smcu, or offers it and then says nothing, half of it, or
-# rubbish; its Decline, with each code, at each step, and one that crosses ours; RoCE that does not get
-# through; the option that is stripped one way.  Data arrives as it is, by TCP, or there is a clean error,
-# soon; and no byte of a CLC message reaches an application.  With --require it is always the error.
+# rubbish; its Decline, with each code, at each step, and one that crosses ours.  Data arrives as it is, by
+# TCP, or there is a clean error, soon; and no byte of a CLC message reaches an application.  With --require it is
+# always the error.
 #
 # alone: the eBPF programs are one set a kernel
 # not for: asan (the protocol's part of it is in unit tests there; timeouts of seconds are most of this)
 # time limit: 600
 # takes: 124
 . "$(dirname "$0")/hosts.sh"
-need python3 nft
+need python3
 rogue=$source_dir/tests/e2e/remote_rogue.py
 exchange=$programs/exchange
 
@@ -201,48 +201,4 @@ check and_it_serves_who_speaks_smcr run_on b timeout 60 "$exchange" connect --ad
 really_remote which_was_smcr a 1 0
 stop "$server"
 
-fresh_daemon
-
-# --- The network ----------------------------------------------------------------------------------
-
-# served NAME: under smcu on both hosts, by TCP after all
-served() {
-	next_port
-	start_on server b smcu_run "$exchange" serve --address=10.9.0.2 --port="$port"
-	local server=$pid
-	wait_listens b "$port"
-	client "$1" intact
-	wait "$server"
-	verdict "$1_also_at_the_server" "$(grep -c '^ended 60000 eof' "$scratch/server.log")" 1
-}
-
-smcr=$(remote_count a smcr)
-on b nft -f - <<END
-table inet wall { chain in { type filter hook input priority 0; udp dport 4791 drop; }; }
-END
-served data_arrives_where_roce_does_not_get_in
-on b nft delete table inet wall
-verdict and_it_was_not_smcr "$(remote_count a smcr)" "$smcr"
-verdict the_statistics_say_why "$(smcu_on a stats --json |
-	jq '[.remote.declines[].diagnosis] | any(. == "02010000" or . == "05000000")')" true
-
-# stripped HOOK: the option, on b, of what comes in (the SYN) or goes out (the SYN-ACK)
-stripped() {
-	on b nft -f - <<-END 2>"$scratch/nft.log" || return 1
-		table inet strip { chain way { type filter hook $1 priority 0; tcp flags syn reset tcp option 254; }; }
-	END
-}
-for way in input output; do
-	if stripped $way; then
-		served "data_arrives_where_the_option_is_stripped_at_${way}"
-		on b nft delete table inet strip
-	else
-		skip "data_arrives_where_the_option_is_stripped_at_${way}" "$(head -n 1 "$scratch/nft.log")"
-	fi
-done
-verdict nor_were_these "$(remote_count a smcr)" "$smcr"
-
-# When all is well again, so is SMC-R.
-served data_arrives_by_smcr_afterwards
-really_remote which_it_was a 1 "$smcr"
 finish
