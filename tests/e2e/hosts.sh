@@ -13,8 +13,9 @@
 #   on a COMMAND...                       plain, in host a (SMCU_SOCKET is that of its daemon)
 #   run_on a PROGRAM...                   under smcu
 #   start_on NAME a [smcu_run] PROGRAM... in the background, as start of lib.sh
-#   address b                             of a host, in the family of the test: SMCU_FAMILY, 4 or 6.  Between
-#                                         these hosts that is SMC-Rv2.1 and v1
+#   address b                             of a host, in the family of the test
+#
+# With SMCU_FAMILY=6 in the environment the hosts have no IPv4: all is SMC-Rv1, and RoCE goes by IPv6, too.
 #
 # A script that uses it has the line "# alone": the eBPF programs are one set a kernel.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -54,9 +55,9 @@ start_on() {
 	start "$name" nsenter --net="/proc/${holder[$host]}/ns/net" env SMCU_SOCKET="$scratch/$host.sock" "$@"
 }
 
-# give_addresses HOST: to its v0
+# give_addresses HOST: to its v0, IPv4 only if the test is not about IPv6
 give_addresses() {
-	on "$1" ip address add "${address4[$1]}/24" dev v0
+	[ "$family" = 6 ] || on "$1" ip address add "${address4[$1]}/24" dev v0
 	on "$1" ip address add "${address6[$1]}/64" dev v0 nodad
 	on "$1" ip link set v0 up
 }

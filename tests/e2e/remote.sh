@@ -4,6 +4,8 @@
 # IPv6; half close; a large transfer; many short connections; and what the survivor sees when a program
 # or a daemon is killed or stopped, or the path is lost.
 #
+#   remote.sh [MEGABYTES CONNECTIONS [CASE...]]   of a large transfer, short ones; in the family of hosts.sh
+#
 # alone: the eBPF programs are one set a kernel
 # time limit: 600
 # takes: 94
@@ -11,21 +13,18 @@
 need python3 nft
 exchange=$programs/exchange
 megabytes=${1:-256} short=${2:-200}
-[ "${SMCU_VARIANT:-release}" = release ] || megabytes=32
+[ "${SMCU_VARIANT:-release}" = release ] || [ "$megabytes" -lt 32 ] || megabytes=32
+version=2 eid=SMCU families="4 6"
+[ "$family" = 4 ] || version=1 eid="" families=6
 
 hosts_build 1500
-daemon_on a
-daemon_on b
 port=7000
 next_port() { port=$((port + 1)); }
-
-# address FAMILY HOST
-address() { [ "$1" = 4 ] && echo "${address4[$2]}" || echo "${address6[$2]}"; }
 
 # echoes NAME SERVER CLIENT FAMILY OPTION...: exchange, checked by both ends
 echoes() {
 	local name=$1 server=$2 client=$3 where before
-	where=$(address "$4" "$2")
+	where=$(address "$2" "$4")
 	shift 4
 	next_port
 	before=$(remote_count "$client" smcr)
@@ -41,10 +40,10 @@ echoes() {
 # What is asked of a connection while it is there.
 a_connection_can_be_looked_at() {
 	next_port
-	start_on server b smcu_run python3 "$peer" echo 10.9.0.2 "$port"
+	start_on server b smcu_run python3 "$peer" echo "$(address b)" "$port"
 	local server=$pid
 	wait_listens b "$port"
-	start_on client a smcu_run python3 "$peer" wait 10.9.0.2 "$port"
+	start_on client a smcu_run python3 "$peer" wait "$(address b)" "$port"
 	wait_until 30 grep -q waiting "$scratch/client.log"
 	mode_becomes a_client_says_smcr a "$port" SMCR
 	mode_becomes a_server_says_smcr b "$port" SMCR
@@ -56,11 +55,12 @@ a_connection_can_be_looked_at() {
 		"$(jq .receiving.produced "$scratch/b.json") $(jq .sending.sent "$scratch/b.json")"
 	verdict the_roles_and_the_state "$(jq -r '.role + " " + .state' "$scratch/a.json" "$scratch/b.json" | xargs)" \
 		"CLNT ACTIVE SERV ACTIVE"
-	verdict the_peers_adapter_is_named "$(jq -r .peer_gid "$scratch/a.json" "$scratch/b.json" | xargs)" "10.9.0.2 10.9.0.1"
+	verdict the_peers_adapter_is_named "$(jq -r .peer_gid "$scratch/a.json" "$scratch/b.json" | xargs)" \
+		"$(address b) $(address a)"
 	verdict details_are_for_people_too "$(smcu_on a ss --details | grep -c '^    ACTIVE  role CLNT  lg-id ')" 1
 	verdict there_is_a_link_group "$(smcu_on a linkgroup --json |
-		jq -r '.[] | select(.role == "CLNT" and .version == 2) | [.type, .state, .device, .eid] | join(" ")')" \
-		"SINGLE ACTIVE v0 SMCU"
+		jq -r --argjson version $version '.[] | select(.role == "CLNT" and .version == $version) |
+			[.type, .state, .device, .eid // ""] | join(" ")')" "SINGLE ACTIVE v0 $eid"
 	verdict its_link_is_seen_alike "$(smcu_on a link --json | jq -r '.[] | select(.connections > 0) | .qp + " " + .peer_qp + " " + .gid')" \
 		"$(smcu_on b link --json | jq -r '.[] | select(.connections > 0) | .peer_qp + " " + .qp + " " + .peer_gid')"
 	verdict the_adapter_has_a_connection "$(smcu_on a device --json |
@@ -74,10 +74,10 @@ bulk() {
 	local before
 	before=$(remote_count "$2" smcr)
 	next_port
-	start_on receiver "$3" smcu_run python3 "$peer" receive "${address4[$3]}" "$port"
+	start_on receiver "$3" smcu_run python3 "$peer" receive "$(address "$3")" "$port"
 	local receiver=$pid
 	wait_listens "$3" "$port"
-	verdict "$1" "$(run_on "$2" timeout 300 python3 "$peer" send "${address4[$3]}" "$port" $((megabytes << 20)) 2>&1)" same
+	verdict "$1" "$(run_on "$2" timeout 300 python3 "$peer" send "$(address "$3")" "$port" $((megabytes << 20)) 2>&1)" same
 	stop "$receiver"
 	really_remote "$1_by_smcr" "$2" 1 "$before"
 }
@@ -86,10 +86,10 @@ many_short_connections() {
 	local before
 	before=$(remote_count a smcr)
 	next_port
-	start_on server b smcu_run python3 "$peer" echo 10.9.0.2 "$port"
+	start_on server b smcu_run python3 "$peer" echo "$(address b)" "$port"
 	local server=$pid
 	wait_listens b "$port"
-	verdict many_short_connections "$(run_on a timeout 300 python3 "$peer" short 10.9.0.2 "$port" "$short" 2>&1)" "wrong 0"
+	verdict many_short_connections "$(run_on a timeout 300 python3 "$peer" short "$(address b)" "$port" "$short" 2>&1)" "wrong 0"
 	verdict and_the_server_saw_each_end "$(wait_until 10 ended_so_often "$short"; grep -c '^ended eof' "$scratch/server.log")" "$short"
 	really_remote which_were_smcr a "$short" "$before"
 	stop "$server"
@@ -101,10 +101,10 @@ connections_before_and_after_a_new_daemon() {
 	local before client server count=200
 	before=$(remote_count a smcr)
 	next_port
-	start_on server b smcu_run python3 "$peer" echo 10.9.0.2 "$port"
+	start_on server b smcu_run python3 "$peer" echo "$(address b)" "$port"
 	server=$pid
 	wait_listens b "$port"
-	start_on client a smcu_run python3 "$peer" again 10.9.0.2 "$port" $count
+	start_on client a smcu_run python3 "$peer" again "$(address b)" "$port" $count
 	client=$pid
 	wait_until 60 grep -q waiting "$scratch/client.log"
 	really_remote one_after_the_other_are_smcr a $count "$before"
@@ -122,7 +122,7 @@ both_at_once() {
 	before=$(($(remote_count a smcr) + $(remote_count b smcr)))
 	next_port
 	for host in a b; do
-		start_on "server-$host" "$host" smcu_run "$exchange" serve --address="${address4[$host]}" --port="$port" --connections=4
+		start_on "server-$host" "$host" smcu_run "$exchange" serve --address="$(address $host)" --port="$port" --connections=4
 		ends+=("$pid")
 	done
 	wait_listens a "$port"
@@ -130,7 +130,7 @@ both_at_once() {
 	for host in a b a b a b a b; do
 		other=$([ $host = a ] && echo b || echo a)
 		start_on "client-$host-${#ends[@]}" "$host" smcu_run timeout 60 "$exchange" connect \
-			--address="${address4[$other]}" --port="$port" --stream --size=20000 --count=200 --half-close
+			--address="$(address $other)" --port="$port" --stream --size=20000 --count=200 --half-close
 		ends+=("$pid")
 	done
 	local wrong=0
@@ -142,10 +142,10 @@ both_at_once() {
 # waiting: a client on a waits for a server on b; their numbers in $client and $server
 waiting() {
 	next_port
-	start_on server b smcu_run python3 "$peer" echo 10.9.0.2 "$port"
+	start_on server b smcu_run python3 "$peer" echo "$(address b)" "$port"
 	server=$pid
 	wait_listens b "$port"
-	start_on client a smcu_run python3 "$peer" wait 10.9.0.2 "$port"
+	start_on client a smcu_run python3 "$peer" wait "$(address b)" "$port"
 	client=$pid
 	wait_until 30 grep -q waiting "$scratch/client.log"
 	mode_becomes "before_$1" a "$port" SMCR
@@ -179,7 +179,7 @@ a_lost_path_is_noticed() {
 	check a_server_whose_path_is_lost_gets_an_error wait_until 90 ended_by_error server
 	on b nft delete table inet hole
 	stop "$server"
-	echoes after_the_path_came_back b a 4
+	echoes after_the_path_came_back b a "$family"
 }
 
 # The data is in the daemon's hands: without it there is an error, not silence.
@@ -190,7 +190,7 @@ a_killed_daemon_is_noticed() {
 	says and_so_does_its_peer_on_the_other_host server 60 "ended ECONNRESET"
 	stop "$server"
 	daemon_on a
-	echoes after_a_new_daemon_came b a 4
+	echoes after_a_new_daemon_came b a "$family"
 }
 
 # In order, and so that nobody waits: not the programs, and not the daemon for its peer's answer.
@@ -208,27 +208,35 @@ a_stopped_daemon_is_noticed() {
 	says "a_server_is_told_when_the_daemon_of_${host}_is_stopped" server 5 "ended ECONNRESET"
 	stop "$server"
 	daemon_on "$host"
-	echoes "after_a_new_daemon_came_to_$host" b a 4
+	echoes "after_a_new_daemon_came_to_$host" b a "$family"
 }
 
-for mtu in 1500 9000; do
-	hosts_mtu $mtu
-	for family in 4 6; do
-		echoes "echo_over_ipv${family}_at_mtu_$mtu" b a $family
-		echoes "echo_the_other_way_over_ipv${family}_at_mtu_$mtu" a b $family
+at_mtu() {
+	local mtu=$1 links=$2 each
+	new_daemons "$mtu"
+	for each in $families; do
+		echoes "echo_over_ipv${each}_at_mtu_$mtu" b a "$each"
+		echoes "echo_the_other_way_over_ipv${each}_at_mtu_$mtu" a b "$each"
 	done
-	echoes "half_close_at_mtu_$mtu" b a 4 --half-close --size=100000 --count=3
-	echoes "a_stream_both_ways_at_mtu_$mtu" b a 4 --stream --size=65536 --count=320 --half-close
+	echoes "half_close_at_mtu_$mtu" b a "$family" --half-close --size=100000 --count=3
+	echoes "a_stream_both_ways_at_mtu_$mtu" b a "$family" --stream --size=65536 --count=320 --half-close
 	bulk "a_large_transfer_at_mtu_$mtu" a b
 	bulk "a_large_transfer_the_other_way_at_mtu_$mtu" b a
-done
-a_connection_can_be_looked_at
-many_short_connections
-connections_before_and_after_a_new_daemon
-both_at_once
-a_killed_program_is_noticed
-a_lost_path_is_noticed
-a_killed_daemon_is_noticed
-a_stopped_daemon_is_noticed a
-a_stopped_daemon_is_noticed b
+	verdict "links_have_packets_that_fit_mtu_$mtu" "$(link_mtus)" "$links"
+}
+at_mtus() {
+	at_mtu 1500 1024
+	at_mtu 9000 4096
+}
+stopped_daemons_are_noticed() {
+	a_stopped_daemon_is_noticed a
+	a_stopped_daemon_is_noticed b
+}
+
+cases=("${@:3}")
+[ $# -gt 2 ] || cases=(at_mtus a_connection_can_be_looked_at many_short_connections
+	connections_before_and_after_a_new_daemon both_at_once a_killed_program_is_noticed a_lost_path_is_noticed
+	a_killed_daemon_is_noticed stopped_daemons_are_noticed)
+[ "${cases[0]}" = at_mtus ] || new_daemons 1500
+for case in "${cases[@]}"; do $case; done
 finish

@@ -21,9 +21,9 @@ port=7400
 # stream NAME SENDER RECEIVER: in the background; its verdict is in NAME.out
 stream() {
 	port=$((port + 1))
-	start_on "$1-receiver" "$3" smcu_run python3 "$peer" receive "${address4[$3]}" "$port"
+	start_on "$1-receiver" "$3" smcu_run python3 "$peer" receive "$(address "$3")" "$port"
 	wait_listens "$3" "$port"
-	start_on "$1" "$2" "$SMCU" run timeout "$limit" python3 "$peer" send "${address4[$3]}" "$port" $((megabytes << 20))
+	start_on "$1" "$2" "$SMCU" run timeout "$limit" python3 "$peer" send "$(address "$3")" "$port" $((megabytes << 20))
 }
 streams() {
 	local before there
@@ -37,7 +37,7 @@ streams() {
 	really_remote "streams_by_smcr_at_$1" a 2 "$before"
 }
 
-redis_cli() { run_on a timeout "$limit" redis-cli -h 10.9.0.2 -p "$port" "$@"; }
+redis_cli() { run_on a timeout "$limit" redis-cli -h "$(address b)" -p "$port" "$@"; }
 redis_keeps() {
 	local number
 	for number in $(seq "$redis_megabytes"); do
@@ -50,7 +50,7 @@ redis_keeps() {
 redis() {
 	local before server
 	port=$((port + 1))
-	start_on redis b smcu_run redis-server --port "$port" --bind 10.9.0.2 --save "" --appendonly no \
+	start_on redis b smcu_run redis-server --port "$port" --bind "$(address b)" --save "" --appendonly no \
 		--protected-mode no --dir "$scratch"
 	server=$pid
 	wait_listens b "$port"

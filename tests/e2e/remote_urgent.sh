@@ -19,10 +19,10 @@ port=7000
 observe() {
 	local result=$1 role=$4 other=$5 ends=()
 	port=$((port + 1))
-	start_on "$role" "$2" ${6-} timeout 100 "$urgent" "$role" --listen --address="${address4[$2]}" --port="$port"
+	start_on "$role" "$2" ${6-} timeout 100 "$urgent" "$role" --listen --address="$(address "$2")" --port="$port"
 	ends+=("$pid")
 	wait_listens "$2" "$port"
-	start_on "$other" "$3" ${6-} timeout 100 "$urgent" "$other" --address="${address4[$2]}" --port="$port"
+	start_on "$other" "$3" ${6-} timeout 100 "$urgent" "$other" --address="$(address "$2")" --port="$port"
 	ends+=("$pid")
 	wait "${ends[@]}"
 	cp "$scratch/observe.log" "$scratch/$result"
@@ -49,10 +49,10 @@ same urgent_data_is_the_same_for_a_client b a send observe
 
 port=$((port + 1))
 before=$(remote_count a smcr)
-start_on server b smcu_run "$exchange" serve --address=10.9.0.2 --port="$port"
+start_on server b smcu_run "$exchange" serve --address="$(address b)" --port="$port"
 server=$pid
 wait_listens b "$port"
-check an_urgent_byte_there_and_back run_on a timeout 30 "$exchange" connect --address=10.9.0.2 --port="$port" --urgent --count=5
+check an_urgent_byte_there_and_back run_on a timeout 30 "$exchange" connect --address="$(address b)" --port="$port" --urgent --count=5
 wait "$server"
 verdict both_ends_have_taken_it "$(cat "$scratch"/server.log | grep -c '^urgent 85')" 1
 really_remote which_was_smcr a 1 "$before"
