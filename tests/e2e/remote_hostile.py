@@ -4,212 +4,57 @@
 A peer that means ill: it makes an SMC-R connection as it should, by a RoCE of its own, and then sends what nobody
 should.
 
-  remote_hostile.py OWN ADDRESS PORT [SEED]   to one that echoes, a connection for each thing that it does
+  remote_hostile.py connect VERSION OWN ADDRESS PORT [SEED]   to one that echoes, a connection for each thing that
+                                                        it does
+  remote_hostile.py serve   VERSION OWN ADDRESS PORT [SEED]   for one there that connects again and again
+                                                        (remote_peer.py short)
 
-It prints "did NAME" for each, "proper" where a connection without malice got its data back, and at last how many
-link groups in the making it was given at once: "accepted N declined M".
+It prints "things N" and "did NAME" for each of them, "proper" where a connection without malice got its data
+over, and as a client how many link groups in the making it was given at once: "accepted N declined M".
 """
-import errno
-import os
 import random
 import socket
 import struct
 import sys
 import time
-import zlib
 
-CORPUS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../fuzz/corpus/clc")
-EYECATCHER = b"\xe2\xd4\xc3\xd9"
-OPTION_LEVEL, OPTION_ASK, OFFER = 0x534D4352, 1, 3  # bpf/tcp_option.h
-ROCE = 4791
-SEND, WRITE, READ, ACK = 0x04, 0x0A, 0x0C, 0x11
-CDC, DELETE_LINK, CONFIRM_RKEY, TEST_LINK, DELETE_RKEY = 0xFE, 0x24, 0x26, 0x27, 0x29
-EID = b"SMCU".ljust(32)
-TOKEN, RKEY, ELEMENT = 0x5A5A01, 0x123, 0x7F0000000000
-LIMIT = 20  # seconds that the other side may be silent
+from hostile_end import (ACK, ADD_LINK, ADD_LINK_MORE, CDC, CONFIRM_RKEY, CONFIRM_RKEY_MORE, DELETE_LINK,
+                         DELETE_RKEY, EYECATCHER, NO_EYECATCHER, OFFER, OPTION_ASK, OPTION_LEVEL, READ,
+                         REQUEST_ADD_LINK, RESPONSE, RKEY, SEND, TEST_LINK, WRITE, Client, Self, Server)
 
-
-class Roce:
-    """Packets from and to one address."""
-
-    def __init__(self, own, other):
-        self.own, self.other, self.address = socket.inet_aton(own), socket.inet_aton(other), other
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.setsockopt(socket.IPPROTO_IP, 10, 2)  # IP_MTU_DISCOVER: IP_PMTUDISC_DO, so the ID is 0
-        self.socket.bind((own, ROCE))
-        self.socket.settimeout(0.2)
-
-    def send(self, opcode, pair, sequence, body=b"", pad=0, spoil=0):
-        head = struct.pack(">BBHII", opcode, pad << 4, 0xFFFF, pair & 0xFFFFFF, 1 << 31 | sequence & 0xFFFFFF)
-        size = 8 + len(head) + len(body) + 4
-        ip = struct.pack(">BBHHHBBH", 0x45, 0xFF, 20 + size, 0, 0x4000, 0xFF, 17, 0xFFFF) + self.own + self.other
-        udp = struct.pack(">HHHH", ROCE, ROCE, size, 0xFFFF)
-        check = zlib.crc32(b"\xff" * 8 + ip + udp + head[:4] + b"\xff" + head[5:] + body)
-        self.raw(head + body + struct.pack("<I", check ^ spoil))
-
-    def raw(self, datagram):
-        try:
-            self.socket.sendto(datagram, (self.address, ROCE))
-        except OSError as error:
-            if error.errno not in (errno.ENOBUFS, errno.EMSGSIZE, errno.ECONNREFUSED):
-                raise
-
-    def receive(self):
-        try:
-            return self.socket.recv(65536)
-        except (TimeoutError, ConnectionRefusedError):
-            return None
-
-
-class Peer:
-    """One connection, in a link group of its own since it calls itself by another name each time."""
-
-    number = 0
-
-    def __init__(self, roce, own, address, port, dice):
-        Peer.number += 1
-        self.roce, self.own, self.dice, self.pair = roce, own, dice, Peer.number
-        self.name = struct.pack(">H", self.pair) + bytes.fromhex("525400000042")
-        self.gid = bytes(10) + b"\xff\xff" + socket.inet_aton(own)
-        self.sent, self.expected, self.completed, self.count = dice.randrange(1 << 24), 0, 0, 0
-        self.written, self.produced = {}, 0
-        self.talk = socket.socket()
-        self.talk.settimeout(LIMIT)
-        self.talk.setsockopt(OPTION_LEVEL, OPTION_ASK, struct.pack("I", OFFER))
-        self.talk.bind((own, 0))
-        self.talk.connect((address, port))
-
-    # --- the rendezvous ---
-
-    def propose(self):
-        with open(os.path.join(CORPUS, "kernel_v2_proposal"), "rb") as file:
-            proposal = bytearray(file.read())
-        proposal[8:16], proposal[0x58:0x68] = self.name, self.gid
-        proposal[0x78:0x98] = EID
-        self.talk.sendall(proposal)
-
-    def clc(self):
-        head = self.exactly(7)
-        return head + self.exactly(struct.unpack(">H", head[5:7])[0] - 7)
-
-    def exactly(self, length):
-        got = b""
-        while len(got) < length:
-            part = self.talk.recv(length - len(got))
-            if not part:
-                raise ConnectionError("TCP ended")
-            got += part
-        return got
-
-    def accepted(self):
-        """Is the answer an Accept?"""
-        self.accept = accept = self.clc()
-        if accept[4] != 2:
-            return False
-        self.their_pair = int.from_bytes(accept[38:41], "big")
-        self.key, self.token = struct.unpack(">I", accept[41:45])[0], accept[46:50]
-        self.size = 16384 << (accept[50] >> 4)
-        self.address = int.from_bytes(accept[52:60], "big") + (accept[45] - 1) * self.size
-        self.expected = int.from_bytes(accept[61:64], "big")
-        return True
-
-    def confirmation(self):
-        body = (self.name + self.gid + self.name[2:] + self.pair.to_bytes(3, "big") + struct.pack(">IB", RKEY, 1) +
-                struct.pack(">IBBQB", TOKEN, self.accept[50], 0, ELEMENT, 0) + self.sent.to_bytes(3, "big") +
-                EID + bytes(8) + self.accept[0x68:0x9C] + bytes([1, 0, 0, 0]) + self.gid)
-        return EYECATCHER + struct.pack(">BHB", 3, len(body) + 12, 0x28) + body + EYECATCHER
-
-    def answer_link(self, request):
-        return (request[:3] + bytes([request[3] | 0x83]) + self.name[2:] + self.gid + self.pair.to_bytes(3, "big") +
-                request[29:30] + bytes(4) + request[34:])
-
-    def establish(self):
-        self.propose()
-        if not self.accepted():
-            raise ConnectionError(f"declined: {self.accept.hex()}")
-        self.talk.sendall(self.confirmation())
-        self.link_request = self.message()
-        self.message_out(self.answer_link(self.link_request))
-        return self
-
-    # --- its queue pair ---
-
-    def acknowledge(self, syndrome=0x1F):
-        self.roce.send(ACK, self.their_pair, self.expected - 1,
-                       struct.pack(">I", syndrome << 24 | self.completed & 0xFFFFFF))
-
-    def take(self, datagram):
-        """A request of the other side: its message, if that is one; what it writes is kept."""
-        opcode, pair = datagram[0], int.from_bytes(datagram[5:8], "big")
-        sequence = int.from_bytes(datagram[9:12], "big")
-        body = datagram[12:len(datagram) - 4 - (datagram[1] >> 4 & 3)]
-        if pair != self.pair or opcode == ACK:
-            return None
-        if sequence != self.expected:
-            if (self.expected - sequence) & 0xFFFFFF < 1 << 23:
-                self.acknowledge()
-            return None
-        self.expected = (self.expected + 1) & 0xFFFFFF
-        if opcode in (0x06, 0x0A):
-            self.place = struct.unpack(">Q", body[:8])[0]
-            body = body[16:]
-        if opcode in (0x06, 0x07, 0x08, 0x0A):
-            self.written[self.place] = body
-            self.place += len(body)
-        if opcode in (0x04, 0x08, 0x0A):
-            self.completed += 1
-        self.acknowledge()
-        return body if opcode == SEND else None
-
-    def message(self, seconds=5):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            datagram = self.roce.receive()
-            message = self.take(datagram) if datagram else None
-            if message is not None:
-                return message
-        raise TimeoutError("no message")
-
-    def drain(self, seconds=0.05):
-        try:
-            while True:
-                self.message(seconds)
-        except TimeoutError:
-            pass
-
-    def request(self, opcode, body=b"", **more):
-        self.roce.send(opcode, self.their_pair, self.sent, body + bytes(-len(body) % 4), pad=-len(body) % 4, **more)
-        self.sent = (self.sent + 1) & 0xFFFFFF
-
-    def message_out(self, payload):
-        self.request(SEND, payload)
-
-    def write(self, place, data, key=None, length=None):
-        key, length = self.key if key is None else key, len(data) if length is None else length
-        self.request(WRITE, struct.pack(">QII", place & (1 << 64) - 1, key & 0xFFFFFFFF, length) + data)
-
-    def cursor(self, produced, consumed=(0, 0), flags=0, state=0, token=None, count=None, length=44):
-        self.count = self.count + 1 & 0xFFFF if count is None else count
-        message = struct.pack(">BBH", CDC, 44, self.count) + (self.token if token is None else token)
-        message += struct.pack(">HHIHHIBB", 0, *produced, 0, *consumed, flags, state)
-        self.message_out(message.ljust(44, b"\0")[:length].ljust(length, b"\0"))
-
-    def close(self):
-        self.drain(0.01)
-        self.talk.close()
+AT_ONCE = 60  # connections in the making
+PATIENCE = 90  # seconds until a client comes
 
 
 # --- what it does ---
 
 
-def proper(peer):
+def got(peer, length):
+    """What was written to us: so many bytes of it, when it is there."""
+    end = time.monotonic() + 10
+    while len(whole := b"".join(peer.written[place] for place in sorted(peer.written))) < length:
+        peer.message(end - time.monotonic())
+    return whole
+
+
+def proper_client(peer):
+    """Its echo."""
     peer.write(peer.address, b"a proper question")
     peer.cursor((0, 17))
-    end = time.monotonic() + 10
-    while b"".join(peer.written[place] for place in sorted(peer.written)) != b"a proper question":
-        peer.message(end - time.monotonic())
+    if got(peer, 17) != b"a proper question":
+        raise ValueError("another answer")
     peer.cursor((0, 17), (0, 17), state=0xC0)
-    print("proper", flush=True)
+
+
+def proper_server(peer):
+    """As remote_peer.py short asks."""
+    length = len(b"connection %6d " % 0 * 4)
+    question = got(peer, length)
+    peer.write(peer.address, question)
+    peer.cursor((0, length), (0, length))
+    peer.drain(0.5)
+    peer.cursor((0, length), (0, length), state=0xC0)
+    peer.drain(0.5)
 
 
 def bad_tokens(peer):
@@ -246,6 +91,9 @@ def bad_lengths(peer):
         peer.cursor((0, 10), length=length)
     for kind in range(256):
         peer.message_out(bytes([kind, peer.dice.randrange(256)]))
+    for kind in range(1, 10):
+        for length in (4, 5, 43, 45, 46, 500, 1000):
+            peer.llc(kind, peer.dice.randbytes(40), length=length)
 
 
 def too_long_a_message(peer):
@@ -259,45 +107,62 @@ def every_message(peer):
     for kind in range(256):
         for flags in (0x00, 0x80, 0xE0):
             peer.message_out(bytes([kind, 44, 0, flags]) + peer.dice.randbytes(40))
+            peer.message_out(bytes([kind, 0, 44, flags]) + peer.dice.randbytes(40))
 
 
 def many_keys(peer):
     for number in range(400):
-        peer.message_out((bytes([CONFIRM_RKEY, 0, 44, 0, 0]) + struct.pack(">IQ", number, number)).ljust(44, b"\0"))
+        peer.llc(CONFIRM_RKEY, struct.pack(">BIQ", 0, number, number))
+
+
+def keys_of_other_links(peer):
+    for count in (1, 2, 3, 255):
+        peer.llc(CONFIRM_RKEY, struct.pack(">BIQ", count, 5, 5) + peer.dice.randbytes(26))
+        peer.llc(CONFIRM_RKEY_MORE, bytes([count]) + peer.dice.randbytes(39))
+
+
+def links_added(peer):
+    """Of those that a server may ask for, and answers that nobody has asked for."""
+    end = peer.name[2:] + bytes(2) + peer.gid + peer.pair.to_bytes(3, "big")
+    for flags in (0, RESPONSE, RESPONSE | 0x40):
+        for link in (0, 1, 2, 255):
+            peer.llc(ADD_LINK, end + bytes([link, 3]) + peer.dice.randbytes(3), flags)
+            peer.llc(ADD_LINK_MORE, bytes([link, 255]) + peer.dice.randbytes(38), flags)
+            peer.llc(REQUEST_ADD_LINK, bytes(20) + bytes([link]), flags)
 
 
 def delete_keys(peer):
     for count in (0, 1, 8, 9, 255):
-        peer.message_out((bytes([DELETE_RKEY, 0, 44, 0, count]) + peer.dice.randbytes(30)).ljust(44, b"\0"))
+        peer.llc(DELETE_RKEY, bytes([count]) + peer.dice.randbytes(30))
     peer.write(peer.address, b"x" * 500)
     peer.cursor((0, 500))
 
 
 def delete_own_key(peer):
-    peer.message_out((bytes([DELETE_RKEY, 0, 44, 0, 1, 0, 0, 0]) + struct.pack(">I", RKEY)).ljust(44, b"\0"))
+    peer.llc(DELETE_RKEY, bytes([1, 0, 0, 0]) + struct.pack(">I", RKEY))
     peer.write(peer.address, b"x" * 500)
     peer.cursor((0, 500))
 
 
 def delete_link_of_others(peer):
     for number in range(256):
-        peer.message_out(bytes([DELETE_LINK, 0, 44, 0, number]).ljust(44, b"\0"))
+        peer.llc(DELETE_LINK, bytes([number]))
 
 
 def delete_all(peer):
-    peer.message_out(bytes([DELETE_LINK, 0, 44, 0x40]).ljust(44, b"\0"))
+    peer.llc(DELETE_LINK, flags=0x40)
     peer.cursor((0, 10))
 
 
 def confirm_link_again(peer):
     for _ in range(10):
-        peer.message_out(peer.answer_link(peer.link_request))
-        peer.message_out(peer.link_request)
+        for message in peer.link_messages():
+            peer.message_out(message)
 
 
 def test_storm(peer):
     for _ in range(2000):
-        peer.message_out(bytes([TEST_LINK, 0, 44, 0]).ljust(44, b"\0"))
+        peer.llc(TEST_LINK)
 
 
 def wrong_write(place=0, key=0, length=None, data=b"!" * 512):
@@ -360,7 +225,7 @@ def wrong_pairs(peer):
 
 
 def clc_in_the_middle(peer):
-    peer.talk.sendall(peer.confirmation())
+    peer.talk.sendall(peer.side())
     peer.talk.sendall(EYECATCHER + peer.dice.randbytes(300))
 
 
@@ -380,7 +245,8 @@ def data_after_tcp(peer):
 
 ON_A_CONNECTION = {
     "bad_tokens": bad_tokens, "bad_cursors": bad_cursors, "cursors_back": cursors_back,
-    "rubbish_cursors": rubbish_cursors, "same_message_twice": same_message_twice, "bad_lengths": bad_lengths,
+    "rubbish_cursors": rubbish_cursors, "keys_of_other_links": keys_of_other_links, "links_added": links_added,
+    "same_message_twice": same_message_twice, "bad_lengths": bad_lengths,
     "too_long_a_message": too_long_a_message, "every_message": every_message, "many_keys": many_keys,
     "delete_keys": delete_keys, "delete_own_key": delete_own_key, "delete_link_of_others": delete_link_of_others,
     "delete_all": delete_all, "confirm_link_again": confirm_link_again, "test_storm": test_storm,
@@ -396,18 +262,43 @@ ON_A_CONNECTION = {
 }
 
 
+def implausible(place, what):
+    """In the Accept or Confirm: a link group that cannot be."""
+    def act(peer):
+        peer.begin()
+        side = bytearray(peer.side())
+        side[place:place + len(what)] = what
+        peer.talk.sendall(side)
+        peer.drain(0.2)
+    return act
+
+
+IMPLAUSIBLE = {
+    "no_pair": implausible(38, bytes(3)), "no_element": implausible(45, b"\0"),
+    "the_last_element": implausible(45, b"\xff"),
+    "no_token": implausible(46, bytes(4)), "no_mtu": implausible(50, b"\x30"),
+    "a_mtu_too_large": implausible(50, b"\x3f"),
+    "the_largest_element": implausible(50, b"\xf3"), "an_address_at_the_top": implausible(52, b"\xff" * 8),
+    "no_gid": implausible(16, bytes(16)), "a_gid_of_many": implausible(16, b"\xff" + bytes(15)),
+}
+# A server that gives no answer at all is not asked again: remote_rogue.py
+UNINTELLIGIBLE = {"another_kind": implausible(4, b"\7"), "another_version": implausible(7, b"\x38"),
+                  "no_end": implausible(6, b"\xff")}
+
+
+# --- a client, in the rendezvous ---
+
+
 def before_the_confirm(peer):
-    peer.propose()
-    peer.accepted()
+    peer.begin()
     peer.write(peer.address, b"early")
     peer.cursor((0, 5))
-    peer.talk.sendall(peer.confirmation())
+    peer.talk.sendall(peer.side())
 
 
 def before_the_link(peer):
-    peer.propose()
-    peer.accepted()
-    peer.talk.sendall(peer.confirmation())
+    peer.begin()
+    peer.talk.sendall(peer.side())
     request = peer.message()
     peer.cursor((0, 5))
     every_message(peer)
@@ -415,45 +306,86 @@ def before_the_link(peer):
 
 
 def confirm_of_another_pair(peer):
-    peer.propose()
-    peer.accepted()
+    peer.begin()
     peer.pair ^= 0xFFFFFF
-    peer.talk.sendall(peer.confirmation())
+    peer.talk.sendall(peer.side())
 
 
 def confirm_twice(peer):
-    peer.propose()
-    peer.accepted()
-    peer.talk.sendall(peer.confirmation() * 2)
+    peer.begin()
+    peer.talk.sendall(peer.side() * 2)
 
 
-IN_THE_RENDEZVOUS = {"before_the_confirm": before_the_confirm, "before_the_link": before_the_link,
-                     "confirm_of_another_pair": confirm_of_another_pair, "confirm_twice": confirm_twice}
+OF_A_CLIENT = {"before_the_confirm": before_the_confirm, "before_the_link": before_the_link,
+               "confirm_of_another_pair": confirm_of_another_pair, "confirm_twice": confirm_twice}
 
 
-def main():
-    own, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    seed = int(sys.argv[4]) if len(sys.argv) > 4 else 1
-    dice = random.Random(seed)
-    Peer.number = seed << 8  # the other side may still know who was there before
-    roce = Roce(own, address)
+# --- a server, in the rendezvous ---
 
-    def new():
-        return Peer(roce, own, address, port, dice)
 
-    proper(new().establish())
-    for name, act in ON_A_CONNECTION.items():
-        peer = new().establish()
-        act(peer)
-        peer.close()
-        print("did", name, flush=True)
-    for name, act in IN_THE_RENDEZVOUS.items():
-        peer = new()
-        act(peer)
-        peer.close()
-        print("did", name, flush=True)
+def accept_twice(peer):
+    peer.begin()
+    if peer.accept(peer.side() * 2):
+        peer.confirm_link()
+
+
+def before_the_link_request(peer):
+    peer.begin()
+    peer.accept()
+    peer.write(peer.address, b"early")
+    peer.cursor((0, 5))
+    every_message(peer)
+    peer.message_out(peer.link_request())
+
+
+def link_answered_unasked(peer):
+    peer.begin()
+    peer.accept()
+    peer.message_out(peer.link_message(RESPONSE | NO_EYECATCHER, 1, bytes([1])))
+
+
+def link_of(**what):
+    """The link that is to be confirmed is not the one of the Accept."""
+    def act(peer):
+        peer.begin()
+        peer.accept()
+        for name, value in what.items():
+            setattr(peer, name, value)
+        peer.message_out(peer.link_request())
+    return act
+
+
+def link_without_a_number(peer):
+    peer.begin()
+    peer.accept()
+    peer.message_out(peer.link_message(NO_EYECATCHER, 0, bytes([1])))
+
+
+def link_asked_for_again_and_again(peer):
+    peer.begin()
+    peer.accept()
+    for _ in range(20):
+        peer.message_out(peer.link_request())
+
+
+def decline_behind_the_accept(peer):
+    peer.begin()
+    said = EYECATCHER + struct.pack(">BHB", 4, 28, 0x10) + peer.name + bytes.fromhex("0999000000000000") + EYECATCHER
+    peer.talk.sendall(peer.side() + said)
+
+
+OF_A_SERVER = {"accept_twice": accept_twice, "before_the_link_request": before_the_link_request,
+               "link_answered_unasked": link_answered_unasked, "link_of_another_pair": link_of(pair=77),
+               "link_of_another_gid": link_of(gid=b"\xfe" * 16), "link_of_another_adapter": link_of(name=b"\2" * 8),
+               "link_without_a_number": link_without_a_number,
+               "link_asked_for_again_and_again": link_asked_for_again_and_again,
+               "decline_behind_the_accept": decline_behind_the_accept}
+
+
+def many_at_once(new):
+    """Of a client: none goes beyond its Proposal."""
     time.sleep(4)  # until none of those is waited for any more
-    waiting = [new() for _ in range(60)]
+    waiting = [new() for _ in range(AT_ONCE)]
     for peer in waiting:
         peer.propose()
     answers = [peer.accepted() for peer in waiting]
@@ -461,7 +393,59 @@ def main():
     for peer in waiting:
         peer.talk.close()
     time.sleep(1)
+
+
+def do_all(new, proper, things):
+    """new: begins a connection; proper: what is done on the first of them; things: by name."""
     proper(new().establish())
+    print("proper", flush=True)
+    for name, act in things.items():
+        peer = new()
+        try:
+            if name in ON_A_CONNECTION:
+                peer.establish()
+            act(peer)
+            print("did", name, flush=True)
+        except (ConnectionError, TimeoutError) as error:  # the other side has had enough
+            if name in ON_A_CONNECTION:
+                raise
+            print("did", name, "until", type(error).__name__, flush=True)
+        peer.close()
+
+
+def serve(own, port, things):
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(OPTION_LEVEL, OPTION_ASK, struct.pack("I", OFFER))
+        listener.bind((own.address, port))
+        listener.listen()
+        listener.settimeout(PATIENCE)
+        do_all(lambda: Server(own, listener.accept()[0]), proper_server, things)
+        proper_server(Server(own, listener.accept()[0]).establish())
+
+
+def connect(own, address, port, things):
+    def new():
+        return Client(own, address, port)
+
+    do_all(new, proper_client, things)
+    many_at_once(new)
+    proper_client(new().establish())
+
+
+def main():
+    role, version, address, other, port = sys.argv[1:6]
+    seed = int(sys.argv[6]) if len(sys.argv) > 6 else 1
+    # Their number: the other side may still know who was there before
+    own = Self(address, other, int(version), seed << 10 | (role == "serve") << 9 | (int(version) - 1) << 8,
+               random.Random(seed))
+    things = ON_A_CONNECTION | IMPLAUSIBLE | (OF_A_SERVER if role == "serve" else OF_A_CLIENT | UNINTELLIGIBLE)
+    print("things", len(things), flush=True)
+    if role == "serve":
+        serve(own, int(port), things)
+    else:
+        connect(own, other, int(port), things)
+    print("proper", flush=True)
 
 
 if __name__ == "__main__":
