@@ -92,14 +92,16 @@ struct link_group *link_group_find(struct proto_host *host, const struct link_gr
 
 struct link_group *link_group_find_link(struct proto_host *host, const struct link_group_key *key)
 {
+	struct link_group *found = NULL;
+
 	list_each(node, after, &host->groups)
 	{
 		struct link_group *group = list_owner(node, struct link_group, of_host);
 
 		if (group->state == LINK_GROUP_ACTIVE && matches(group, key))
-			return group;
+			found = group; /* the last: what went before it with this number is no more */
 	}
-	return NULL;
+	return found;
 }
 
 bool link_group_join(struct link_group *group, struct connection *connection)
@@ -170,16 +172,20 @@ static const uint8_t *peer_name(const struct link_group *group)
 	return group->role == PROTO_SERVER ? group->confirmed_id : group->peer_id;
 }
 
-/* Groups with somebody else at the same address: the peer of theirs may be no more. */
+/*
+ * Groups with somebody else at the same address, or with the same queue pair there: the peer of theirs
+ * may be no more.
+ */
 static void test_namesakes(const struct link_group *group)
 {
 	list_each(node, after, &group->host->groups)
 	{
 		struct link_group *other = list_owner(node, struct link_group, of_host);
 
-		if (other->state == LINK_GROUP_ACTIVE &&
+		if (other != group && other->state == LINK_GROUP_ACTIVE &&
 		    memcmp(other->link.peer.gid, group->link.peer.gid, CLC_GID_SIZE) == 0 &&
-		    memcmp(peer_name(other), peer_name(group), CLC_PEER_ID_SIZE) != 0)
+		    (other->link.peer.queue_pair == group->link.peer.queue_pair ||
+		     memcmp(peer_name(other), peer_name(group), CLC_PEER_ID_SIZE) != 0))
 			link_test(&other->link);
 	}
 }

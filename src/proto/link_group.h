@@ -16,7 +16,9 @@
  * have been started anew: that connection, and later ones, go to another group.
  *
  * A peer that was started anew has another name.  When a first contact with it is done, it has answered at its
- * RDMA address, and the links of groups with another name at that address are tested.
+ * RDMA address, and the links of groups with another name at that address are tested.  A peer whose adapter was
+ * removed and came back has its name, but gives the numbers of its queue pairs again: a link with the number of the
+ * new one is tested, too, and the new one is what its Accepts mean.
  *
  * A group ends, and its connections, if there are any, are reset at once,
  *   - after lingering: DELETE LINK ALL, orderly; when the host is stopped, or the peer is out of sync: not orderly,
@@ -150,7 +152,7 @@ struct link_group *link_group_create(struct proto_host *host, const struct link_
 struct link_group *link_group_find(struct proto_host *host, const struct link_group_key *key,
 				   struct link_group **pending);
 
-/* link_group_find_link - client: one with a link as in @key, however full */
+/* link_group_find_link - client: the latest with a link as in @key, however full */
 struct link_group *link_group_find_link(struct proto_host *host, const struct link_group_key *key);
 
 /* link_group_join - make @connection a member and give it a token; false if there is no room */

@@ -222,6 +222,27 @@ static void a_client_follows_to_the_same_link(void **state)
 	tester_end(t);
 }
 
+/* As where its adapter was removed, of which nobody is told, and came back. */
+static void a_client_follows_to_the_later_link_if_a_number_is_given_again(void **state)
+{
+	struct tester *t = tester_new();
+	struct connection *old = connect_first(t, 2), *first = connect_first(t, 2), *connection;
+	struct clc_message accept = peer_side(t, CLC_ACCEPT, 2, false);
+
+	(void)state;
+	assert_ptr_not_equal(first->group, old->group);
+	assert_true(old->group->link.testing);
+	assert_false(first->group->link.testing);
+	connection = start(t, PROTO_CLIENT);
+	bring_rkey(first->group, &accept);
+	give_clc(connection, &accept);
+	tester_answer(t);
+	assert_ptr_equal(connection->group, first->group);
+	answer_rkey(t, first->group);
+	assert_int_equal(sent_clc(t).type, CLC_CONFIRM);
+	tester_end(t);
+}
+
 static void a_negative_answer_with_retry_is_asked_again(void **state)
 {
 	struct tester *t = tester_new();
@@ -364,13 +385,15 @@ static void old_links_to_a_peer_of_another_name_are_tested(void **state)
 	(void)state;
 	for (unsigned int same = 0; same <= 1; same++) {
 		struct tester *t = tester_new();
-		struct link *server = &serve(t, 2)->group->link;
-		struct link *client = &connect_first(t, 2)->group->link;
+		struct link *server = &serve(t, 2)->group->link, *client;
 		struct clc_message proposal = peer_proposal(true, false);
 		struct clc_message confirm = peer_side(t, CLC_CONFIRM, 1, true);
 		struct llc_message response = peer_confirm_link(1, true);
 		struct connection *connection;
 
+		server->peer.queue_pair = PEER_QUEUE_PAIR + 1;
+		client = &connect_first(t, 2)->group->link;
+		client->peer.queue_pair = PEER_QUEUE_PAIR + 2;
 		/* (another version makes another group in any case) */
 		memcpy(server->peer.gid, peer_gid_v1, CLC_GID_SIZE);
 		memcpy(client->peer.gid, peer_gid_v1, CLC_GID_SIZE);
@@ -544,6 +567,7 @@ int main(void)
 		cmocka_unit_test(a_longer_message_is_taken_as_a_whole),
 		cmocka_unit_test(a_later_contact_confirms_its_keys_before_clc),
 		cmocka_unit_test(a_client_follows_to_the_same_link),
+		cmocka_unit_test(a_client_follows_to_the_later_link_if_a_number_is_given_again),
 		cmocka_unit_test(a_negative_answer_with_retry_is_asked_again),
 		cmocka_unit_test(a_group_whose_peer_does_not_answer_takes_no_more),
 		cmocka_unit_test(proposals_wait_for_a_pending_first_contact),
