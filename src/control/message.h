@@ -238,7 +238,9 @@ struct message_withdraw {
  *     says the same a moment earlier: no call is at the segment any more
  *
  * The real socket is left alone by the shim until MARK_BACK; SO_LINGER is set on it as ever, and the daemon
- * reads it there.
+ * reads it there.  SO_KEEPALIVE is the daemon's: some time after MARK_ATTACHED it sets it, having noted in
+ * segment_writer.keep_alive of direction 0 what it was, if nothing is there.  The shim, when the program sets it, does
+ * that, notes it, and then, if MARK_ATTACHED stands, sets it to 1; what is noted is what the program is told.
  */
 struct message_rendezvous {
 	struct message_header header;

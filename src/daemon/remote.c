@@ -80,8 +80,10 @@ static void watch(struct remote *remote)
 		error = loop_watch_add(remote->apps->loop, &remote->stand_in,
 				       EPOLLIN | EPOLLRDHUP | EPOLLET);
 	}
-	if (!error)
+	if (!error) {
+		remote_tcp_keep_alive(remote);
 		return;
+	}
 	remote->broken = true; /* nobody would see its end */
 	remote_activate(remote);
 }

@@ -10,6 +10,32 @@
 #include "daemon/apps.h"
 #include "daemon/remote_state.h"
 
+/* Did the peer, or who has the socket, end it; or has nothing come through for long? */
+static bool is_reset(int error)
+{
+	return error == 0 || error == ECONNRESET || error == EPIPE || error == ECONNABORTED ||
+	       error == ENOTCONN;
+}
+
+static void lost(struct remote *remote, int error)
+{
+	if (remote->phase == REMOTE_SMC && !is_reset(error))
+		remote->tcp.timed_out = true;
+	else if (!remote->tcp.timed_out)
+		remote->tcp.failed = true;
+}
+
+/* Nobody else asks for it in SMC-R: the application asks the stand-in. */
+static int take_error(const struct remote *remote)
+{
+	int error = 0;
+	socklen_t size = sizeof(error);
+
+	if (remote->phase == REMOTE_SMC)
+		(void)getsockopt(remote->tcp.fd, SOL_SOCKET, SO_ERROR, &error, &size);
+	return error;
+}
+
 static void on_tcp(void *context, uint32_t events)
 {
 	struct remote *remote = context;
@@ -24,7 +50,7 @@ static void on_tcp(void *context, uint32_t events)
 	/* Both streams ended is no reset, and neither is an error while TCP goes on. */
 	if (events & EPOLLHUP &&
 	    (!tcp->shut || (events & EPOLLERR && remote->phase != REMOTE_RELAY)))
-		tcp->failed = true;
+		lost(remote, take_error(remote));
 	remote_activate(remote);
 }
 
@@ -34,6 +60,20 @@ static int reset(int fd)
 	static const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
 
 	return connect(fd, &nowhere, sizeof(nowhere)) < 0 ? shutdown(fd, SHUT_RDWR) : 0;
+}
+
+/* Set it, after what the application finds instead is noted. */
+static int keep_alive(int fd, _Atomic uint32_t *noted)
+{
+	const int on = 1;
+	int was = 0;
+	socklen_t size = sizeof(was);
+	uint32_t nothing = KEEP_ALIVE_AS_TCP;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &was, &size) < 0)
+		return -1;
+	atomic_compare_exchange_strong(noted, &nothing, was ? KEEP_ALIVE_ON : KEEP_ALIVE_OFF);
+	return setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 }
 
 /* Wherever it is made: touches nothing but what the call is about. */
@@ -61,6 +101,9 @@ static void run_call(struct call *call)
 		break;
 	case REMOTE_TCP_RESETTING:
 		n = reset(tcp->fd);
+		break;
+	case REMOTE_TCP_KEEPING_ALIVE:
+		n = keep_alive(tcp->fd, tcp->keep_alive);
 		break;
 	}
 	tcp->result = n < 0 ? -errno : n;
@@ -103,8 +146,10 @@ static void call_done(struct call *call)
 	ssize_t n = tcp->result;
 
 	tcp->busy = false;
-	if (tcp->operation < REMOTE_TCP_TAKING && n < 0 && n != -EAGAIN && n != -EINTR)
-		tcp->failed = tcp->error_taken = true;
+	if (tcp->operation < REMOTE_TCP_TAKING && n < 0 && n != -EAGAIN && n != -EINTR) {
+		tcp->error_taken = true;
+		lost(remote, (int)-n);
+	}
 	switch (tcp->operation) {
 	case REMOTE_TCP_SENDING:
 	case REMOTE_TCP_RELAYING:
@@ -162,6 +207,18 @@ int remote_tcp_watch(struct remote *remote)
 	tcp->watch = (struct loop_watch){tcp->fd, on_tcp, remote};
 	return loop_watch_add(remote->apps->loop, &tcp->watch,
 			      EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+}
+
+void remote_tcp_keep_alive(struct remote *remote)
+{
+	struct remote_tcp *tcp = &remote->tcp;
+
+	if (tcp->kept_alive || tcp->busy || tcp->failed || tcp->timed_out || !remote->watched ||
+	    remote->phase != REMOTE_SMC)
+		return;
+	tcp->kept_alive = true;
+	tcp->keep_alive = &remote->send.shared->writer.keep_alive;
+	begin(remote, REMOTE_TCP_KEEPING_ALIVE, NULL, 0);
 }
 
 void remote_tcp_close(struct remote *remote)
@@ -286,7 +343,7 @@ static bool receive(struct remote *remote)
 	struct remote_tcp *tcp = &remote->tcp;
 	size_t wanted = remote->connection ? connection_tcp_wanted(remote->connection) : 0;
 
-	if (!wanted || tcp->failed)
+	if (!wanted || tcp->failed || tcp->timed_out)
 		return false;
 	if (tcp->in_length) {
 		hand_over(remote);
@@ -327,10 +384,16 @@ void remote_tcp_work(struct remote *remote)
 
 	while (do_next(remote))
 		;
-	if (!tcp->failed || tcp->told || !remote->connection)
+	remote_tcp_keep_alive(remote);
+	if (!(tcp->failed || tcp->timed_out) || tcp->told || !remote->connection)
 		return;
 	tcp->told = true;
-	connection_tcp_reset(remote->connection);
+	if (tcp->failed) {
+		connection_tcp_reset(remote->connection);
+	} else {
+		loop_watch_remove(remote->apps->loop, &tcp->watch);
+		connection_tcp_timed_out(remote->connection);
+	}
 	while (do_next(remote))
 		;
 }

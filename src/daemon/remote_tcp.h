@@ -16,7 +16,12 @@
  * (@due) waits.  A reset does not.
  *
  * An error of the socket, or RST, is told to the protocol (connection_tcp_reset()).  The error itself is
- * left to the application where it goes on with this socket: SO_ERROR is not asked.
+ * left to the application where it goes on with this socket: SO_ERROR is asked only where that is out of the
+ * question, by SMC-R.  There it tells a reset, which ends the connection, from a time-out, behind which
+ * TCP alone is cut off: the link decides (connection_tcp_timed_out()), and this socket is of no use any more.
+ *
+ * Of SMC-R TCP carries nothing, and what stands between the hosts forgets an idle connection: SO_KEEPALIVE is
+ * set, from when it is watched on; what the application thinks of it is another thing (struct message_rendezvous).
  */
 #ifndef SMCU_DAEMON_REMOTE_TCP_H
 #define SMCU_DAEMON_REMOTE_TCP_H
@@ -48,6 +53,7 @@ enum remote_tcp_operation {
 	REMOTE_TCP_TAKING,
 	REMOTE_TCP_SHUTTING,
 	REMOTE_TCP_RESETTING,
+	REMOTE_TCP_KEEPING_ALIVE,
 };
 
 /**
@@ -67,6 +73,8 @@ enum remote_tcp_operation {
  * @ended: the peer's stream has ended, behind what is there
  * @at_end: and there is nothing more; @told_end: the protocol knows
  * @failed: the connection is lost; @told: the protocol knows
+ * @timed_out: nothing comes through by TCP any more; @told says whether the protocol knows
+ * @keep_alive: where the application's SO_KEEPALIVE is noted; @kept_alive: SO_KEEPALIVE is set, or about to be
  * @error_taken: by a call of ours, so that the application would not find it on the socket
  */
 struct remote_tcp {
@@ -84,6 +92,7 @@ struct remote_tcp {
 	unsigned int out_sent;
 	size_t relayed;
 	uint64_t negotiated[2];
+	_Atomic uint32_t *keep_alive;
 	unsigned int due;
 	bool busy;
 	bool reset_due;
@@ -95,7 +104,9 @@ struct remote_tcp {
 	bool at_end;
 	bool told_end;
 	bool failed;
+	bool timed_out;
 	bool told;
+	bool kept_alive;
 	bool error_taken;
 };
 
@@ -104,6 +115,9 @@ void remote_tcp_open(struct remote *remote, int fd);
 
 /* remote_tcp_watch - watch it; returns 0 or -errno */
 int remote_tcp_watch(struct remote *remote);
+
+/* remote_tcp_keep_alive - if it is watched, and SMC-R, and that was not done: set SO_KEEPALIVE */
+void remote_tcp_keep_alive(struct remote *remote);
 
 /* remote_tcp_close - watch no longer; the descriptor is the caller's */
 void remote_tcp_close(struct remote *remote);

@@ -224,6 +224,17 @@ void connection_tcp_reset(struct connection *connection)
 	proto_leave(host);
 }
 
+void connection_tcp_timed_out(struct connection *connection)
+{
+	struct proto_host *host = connection->host;
+
+	if (connection->rendezvous || !connection->group)
+		connection_tcp_reset(connection);
+	else if (connection->group->link.state == LINK_ACTIVE)
+		link_test(&connection->group->link);
+	proto_leave(host);
+}
+
 /* The peer's A: nothing more comes, and nothing that we send is read. */
 static void abort_received(struct connection *connection)
 {

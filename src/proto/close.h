@@ -68,8 +68,15 @@ void connection_close(struct connection *connection, uint32_t linger);
 /* connection_abort - it is gone and wants the peer to know: SO_LINGER of 0 */
 void connection_abort(struct connection *connection);
 
-/* connection_tcp_reset - event: RST on the TCP connection, or it timed out */
+/* connection_tcp_reset - event: RST on the TCP connection, or it timed out during the rendezvous */
 void connection_tcp_reset(struct connection *connection);
+
+/*
+ * connection_tcp_timed_out - event: nothing comes through by TCP any more (keep-alive)
+ *
+ * Whether the peer is gone the link knows, which is tested: without an answer all its connections end.
+ */
+void connection_tcp_timed_out(struct connection *connection);
 
 /* For the other files of this directory. */
 

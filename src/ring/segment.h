@@ -51,6 +51,13 @@ enum switch_state {
 	SWITCH_OFF /* given up: this direction stays TCP for ever */
 };
 
+/* segment_writer.keep_alive: what SO_KEEPALIVE is to the application, whatever the daemon has made of it */
+enum keep_alive {
+	KEEP_ALIVE_AS_TCP = 0, /* what the socket says */
+	KEEP_ALIVE_OFF,
+	KEEP_ALIVE_ON
+};
+
 /**
  * struct segment_writer - cache line of one direction that its writer writes
  * @produced: stream position in the ring after the last byte written (starts at 0 in the ring)
@@ -63,6 +70,7 @@ enum switch_state {
  *	of TCP; between hosts it stands there in the ring
  * @writing: the writer is inside a write of several pieces: more follows at once
  * @inside: the writer has looked for MARK_BACK and is at its ring or its switch: wait for it
+ * @keep_alive: between hosts, of the application's direction: enum keep_alive
  */
 struct segment_writer {
 	_Atomic uint64_t produced;
@@ -74,6 +82,7 @@ struct segment_writer {
 	_Atomic uint32_t writing;
 	_Atomic uint64_t urgent;
 	_Atomic uint32_t inside;
+	_Atomic uint32_t keep_alive;
 };
 
 /**
@@ -121,6 +130,7 @@ struct segment_control {
 };
 
 _Static_assert(sizeof(struct segment_direction) == 256, "layout is shared between releases");
+_Static_assert(sizeof(struct segment_writer) <= 64, "one cache line");
 _Static_assert(sizeof(struct segment_control) <= SEGMENT_PAGE, "one page");
 
 /* segment_size - bytes of the memfd for rings of @ring_bytes each */

@@ -311,6 +311,8 @@ EXPORT int getsockopt(int fd, int level, int name, void *value, socklen_t *lengt
 	result = libc.getsockopt(fd, level, name, value, length);
 	if (result == 0 && offer_show_option(fd, level, name, value, length))
 		return 0;
+	if (result == 0 && level == SOL_SOCKET && name == SO_KEEPALIVE)
+		remote_show_keep_alive(fd, value, *length);
 	if (result < 0 || level != SOL_SOCKET || name != SO_ERROR || *length != sizeof(reset))
 		return result;
 	connection = connection_get(fd);
@@ -356,6 +358,8 @@ EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t 
 	result = libc.setsockopt(fd, level, name, value, length);
 	if (result == 0)
 		offer_note_option(fd, level, name);
+	if (__builtin_expect(result == 0 && level == SOL_SOCKET && name == SO_KEEPALIVE, 0))
+		remote_note_keep_alive(fd, value);
 	if (__builtin_expect(result == 0 && level == IPPROTO_TCP && name == TCP_INQ, 0))
 		note_inq(fd, value);
 	return result;

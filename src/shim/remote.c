@@ -21,6 +21,7 @@
 #include "shim/stand_in.h"
 #include "shim/stream.h"
 #include "shim/urgent.h"
+#include "shim/user_memory.h"
 
 /*
  * What --require grants the daemon to come to a verdict: the protocol's own limit for all of a rendezvous, and a
@@ -464,6 +465,40 @@ int remote_shutdown(struct connection *connection, int fd, int how)
 	else if (receive_is_back(connection) && how != SHUT_WR)
 		result = libc.shutdown(fd, SHUT_RD);
 	return result;
+}
+
+void remote_note_keep_alive(int fd, const void *value)
+{
+	struct connection *connection = connection_get(fd);
+	const int on = 1;
+	int wanted = 0;
+
+	if (!connection)
+		return;
+	if (is_attached(connection) && is_remote(connection) && !is_back(connection) &&
+	    user_copy(&wanted, value, sizeof(wanted))) {
+		atomic_store(&our_writer(connection)->keep_alive,
+			     wanted ? KEEP_ALIVE_ON : KEEP_ALIVE_OFF);
+		if (!wanted && atomic_load(&peer_writer(connection)->marks) & MARK_ATTACHED)
+			(void)libc.setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	}
+	connection_put(connection);
+}
+
+void remote_show_keep_alive(int fd, void *value, socklen_t length)
+{
+	struct connection *connection = connection_get(fd);
+	uint32_t noted = KEEP_ALIVE_AS_TCP;
+	int number;
+
+	if (!connection)
+		return;
+	if (is_attached(connection) && is_remote(connection) && !is_back(connection))
+		noted = atomic_load(&our_writer(connection)->keep_alive);
+	number = noted == KEEP_ALIVE_ON;
+	if (noted != KEEP_ALIVE_AS_TCP && length <= sizeof(number))
+		(void)user_copy(value, &number, length);
+	connection_put(connection);
 }
 
 void remote_linger(struct connection *connection, int fd)

@@ -82,6 +82,17 @@ int remote_shutdown(struct connection *connection, int fd, int how);
 /* remote_linger - close(2) with SO_LINGER: wait until the daemon has taken what is in the ring */
 void remote_linger(struct connection *connection, int fd);
 
+/**
+ * remote_note_keep_alive - setsockopt(2) has set SO_KEEPALIVE to *@value: it stays on all the same
+ *
+ * The daemon keeps the idle TCP connection alive for what stands between the hosts; what the program said is
+ * remembered in the segment, where all who hold the connection find it.
+ */
+void remote_note_keep_alive(int fd, const void *value);
+
+/* remote_show_keep_alive - getsockopt(2) has put SO_KEEPALIVE into @value: put there what the program said */
+void remote_show_keep_alive(int fd, void *value, socklen_t length);
+
 /* remote_any - has this process any? */
 bool remote_any(void);
 

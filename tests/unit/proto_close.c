@@ -8,7 +8,7 @@
  *   w      it writes more than the window takes     k  the peer reads all that was sent
  *   d      the peer writes, and nobody reads        r  the application reads all
  *   g      the link is lost                         t  the connection's timer expires
- *   R      RST on TCP
+ *   R      RST on TCP                               T  TCP times out: the link is tested
  * All our messages are complete after each of them.
  */
 #include "proto.h"
@@ -92,6 +92,9 @@ static void play_one(struct play *p, char what)
 		assert_true(connection->limit.running);
 		proto_timer_expired(&p->t->host, &connection->limit);
 		break;
+	case 'T':
+		connection_tcp_timed_out(connection);
+		break;
 	default:
 		connection_tcp_reset(connection);
 	}
@@ -141,6 +144,7 @@ static const struct row rows[] = {
 	{"g", CONNECTION_CLOSED, 0, false},
 	{"gc", CONNECTION_CLOSED, 0, true},
 	{"R", CONNECTION_PEER_ABORT_WAIT, A, false},
+	{"T", CONNECTION_ACTIVE, 0, false},
 	/* It flushes before it closes. */
 	{"wc", CONNECTION_ACTIVE, 0, false},
 	{"wck", CONNECTION_PEER_CLOSE_WAIT_1, C, false},
@@ -168,6 +172,8 @@ static const struct row rows[] = {
 	{"dct", CONNECTION_CLOSED, A, true},
 	{"sR", CONNECTION_PEER_ABORT_WAIT, D | A, false},
 	{"cR", CONNECTION_CLOSED, C, true},
+	{"cT", CONNECTION_PEER_CLOSE_WAIT_1, C, false},
+	{"cTC", CONNECTION_CLOSED, C, true},
 	{"wcR", CONNECTION_PEER_ABORT_WAIT, A, false},
 	/* PEER_CLOSE_WAIT_2 */
 	{"sDc", CONNECTION_PEER_CLOSE_WAIT_2, D | C, false},
@@ -216,6 +222,9 @@ static const struct row rows[] = {
 	{"Rc", CONNECTION_PEER_ABORT_WAIT, A, false},
 	{"RcA", CONNECTION_CLOSED, A, true},
 	{"Rtc", CONNECTION_CLOSED, A, true},
+	/* (without a link group there is nobody to ask) */
+	{"gT", CONNECTION_CLOSED, 0, false},
+	{"gTc", CONNECTION_CLOSED, 0, true},
 	{"wx", CONNECTION_PEER_ABORT_WAIT, A, false},
 	{"Ax", CONNECTION_CLOSED, A, true},
 };
@@ -348,6 +357,28 @@ static void a_lost_link_is_no_error_for_what_was_over(void **state)
 	}
 }
 
+static void the_link_decides_where_tcp_has_timed_out(void **state)
+{
+	(void)state;
+	for (unsigned int answers = 0; answers < 2; answers++) {
+		struct play p = play("T");
+		struct link *link = &p.group->link;
+		struct llc_message test;
+
+		assert_true(sent_llc(p.t, LLC_TEST_LINK, &test));
+		assert_int_equal(find(p.t, PROTO_TIMER_START)->action.timer, &link->test);
+		assert_int_equal(find(p.t, PROTO_TIMER_START)->action.number, PROTO_TEST_LINK_WAIT);
+		assert_null(find(p.t, PROTO_TCP_RESET));
+		if (answers)
+			peer_says(&p, 0);
+		proto_timer_expired(&p.t->host, &link->test);
+		assert_int_equal(find(p.t, PROTO_RESET) != NULL, !answers);
+		assert_int_equal(p.connection->state,
+				 answers ? CONNECTION_ACTIVE : CONNECTION_CLOSED);
+		tester_end(p.t);
+	}
+}
+
 static void an_abort_of_the_peer_is_told_after_its_data(void **state)
 {
 	struct play p = play("");
@@ -431,6 +462,7 @@ int main(void)
 		cmocka_unit_test(tcp_ends_as_the_application_ended_it),
 		cmocka_unit_test(no_fin_overtakes_the_last_message),
 		cmocka_unit_test(a_lost_link_is_no_error_for_what_was_over),
+		cmocka_unit_test(the_link_decides_where_tcp_has_timed_out),
 		cmocka_unit_test(an_abort_of_the_peer_is_told_after_its_data),
 		cmocka_unit_test(nothing_goes_to_a_peer_that_has_closed),
 		cmocka_unit_test(a_close_in_the_rendezvous_waits_for_its_end),

@@ -361,6 +361,55 @@ static void a_reset_of_tcp_before_it_is_smc_is_one_for_the_application(void **st
 	end_free(&end);
 }
 
+static int kept_alive(const struct end *end)
+{
+	int on = -1;
+	socklen_t size = sizeof(on);
+
+	assert_int_equal(getsockopt(end->tcp, SOL_SOCKET, SO_KEEPALIVE, &on, &size), 0);
+	return on;
+}
+
+static uint32_t noted(const struct end *end)
+{
+	return atomic_load(&end->control->direction[0].writer.keep_alive);
+}
+
+static void tcp_is_kept_alive_and_what_it_was_is_noted(void **state)
+{
+	const int on = 1;
+
+	(void)state;
+	for (int before = 0; before < 2; before++) {
+		struct both b;
+
+		propose(&b);
+		if (before)
+			assert_int_equal(setsockopt(b.end.tcp, SOL_SOCKET, SO_KEEPALIVE, &on,
+						    sizeof(on)),
+					 0);
+		run(10);
+		assert_int_equal(kept_alive(&b.end), before); /* it may become TCP */
+		agree(&b);
+		eventually(kept_alive(&b.end));
+		eventually(noted(&b.end) == (before ? KEEP_ALIVE_ON : KEEP_ALIVE_OFF));
+		finish(&b);
+	}
+}
+
+static void what_the_application_has_noted_stays(void **state)
+{
+	struct both b;
+
+	(void)state;
+	propose(&b);
+	atomic_store(&b.end.control->direction[0].writer.keep_alive, KEEP_ALIVE_ON);
+	agree(&b);
+	eventually(kept_alive(&b.end));
+	assert_int_equal(noted(&b.end), KEEP_ALIVE_ON);
+	finish(&b);
+}
+
 static void rubbish_instead_of_an_answer_resets_both_ends(void **state)
 {
 	struct clc_message message;
@@ -459,6 +508,8 @@ int main(void)
 		TEST(a_time_to_linger_limits_no_sending),
 		TEST(a_reset_of_tcp_is_one_for_the_application),
 		TEST(a_reset_of_tcp_before_it_is_smc_is_one_for_the_application),
+		TEST(tcp_is_kept_alive_and_what_it_was_is_noted),
+		TEST(what_the_application_has_noted_stays),
 		TEST(rubbish_instead_of_an_answer_resets_both_ends),
 		TEST(a_wrong_cursor_is_a_reset),
 		TEST(a_wrong_lap_leads_nowhere_else),
