@@ -100,7 +100,9 @@ static void add_proposal(struct record *record, const struct clc_message *messag
 		record_add(record, "ism", value_ism(&proposal->ism));
 	if (clc_path_v1(message) != CLC_PATH_NONE)
 		add_prefixes(record, proposal);
-	if (clc_path_v2(message) != CLC_PATH_NONE)
+	if (proposal->v2_missing)
+		record_text(record, "v2", "no extension");
+	else if (clc_path_v2(message) != CLC_PATH_NONE)
 		add_v2(record, &proposal->v2, clc_path_v2(message));
 }
 

@@ -158,6 +158,8 @@ static uint32_t consider_offer(const struct clc_message *proposal, struct negoti
 		return CLC_PEER_WITHOUT_SMC;
 	negotiation->v1 = is_r(v1);
 	negotiation->v2 = is_r(v2) && extension->eid_count;
+	if (proposal->proposal.v2_missing)
+		against(negotiation, CLC_NO_V2_EXTENSION);
 	if (is_d(v2))
 		against(negotiation, CLC_NO_ISM_V2);
 	if (is_r(v2) && !extension->eid_count)

@@ -77,6 +77,8 @@ static struct bounds bounds_of(const struct clc_message *message)
 /* May there be more than is known here? */
 static bool may_exceed(const struct clc_message *message)
 {
+	if (message->type == CLC_PROPOSAL && message->proposal.v2_missing)
+		return true;
 	return message->version > 2 || (message->version == 2 && (message->type == CLC_ACCEPT ||
 								  message->type == CLC_CONFIRM));
 }

@@ -19,7 +19,7 @@
  *
  * Later versions may append to a message.  Of an Accept or Confirm of v2, and of any message of a
  * version above 2, what stands between the parts known here and the trailer is not looked at
- * (@excess).  Of such a message that is longer than CLC_LENGTH_MAX a receiver keeps as much, drains
+ * (@excess); nor is what a Proposal has instead of the extension for v2, which takes v2 from it and nothing else.  Of such a message that is longer than CLC_LENGTH_MAX a receiver keeps as much, drains
  * the rest, and decodes what it kept.
  *
  * Reserved bytes are kept, not looked at.  What the numbers mean (is there such a link? is the
@@ -132,6 +132,7 @@ struct clc_v2_extension {
  * @prefix, @prefix_length: network of the client's IPv4 address; 0 for IPv6
  * @prefix6_count: how many of @prefixes6 there are
  * @v2: if v2 is offered (clc_path_v2() is not CLC_PATH_NONE)
+ * @v2_missing: then @v2 is empty all the same: nothing that can be an extension stands where @v2_offset points to
  *
  * @ism to @reserved are there in v2, and in v1 as far as @ip_area_offset reaches.  The prefixes are
  * there if v1 is offered (clc_path_v1() is not CLC_PATH_NONE).
@@ -150,6 +151,7 @@ struct clc_proposal {
 	uint8_t prefix6_count;
 	struct clc_prefix prefixes6[CLC_PREFIXES_MAX];
 	struct clc_v2_extension v2;
+	bool v2_missing;
 };
 
 /**

@@ -46,7 +46,8 @@ static void area_content_layout(struct layout *layout, struct clc_message *messa
 	struct clc_proposal *proposal = &message->proposal;
 
 	ism_layout(layout, &proposal->ism);
-	offset_layout(layout, &proposal->v2_offset, clc_path_v2(message) != CLC_PATH_NONE,
+	offset_layout(layout, &proposal->v2_offset,
+		      clc_path_v2(message) != CLC_PATH_NONE && !proposal->v2_missing,
 		      v2_offset_of(message));
 	layout_bytes(layout, proposal->vendor_oui, sizeof(proposal->vendor_oui));
 	layout_bytes(layout, proposal->vendor_options, sizeof(proposal->vendor_options));
@@ -86,24 +87,22 @@ static int prefixes_layout(struct layout *layout, struct clc_proposal *proposal,
 	return 0;
 }
 
-static int v2_layout(struct layout *layout, struct clc_v2_extension *v2, bool smcd,
-		     const char **field)
+/* Return: 0, or -EPROTO where a count or an offset cannot be. */
+static int v2_layout(struct layout *layout, struct clc_v2_extension *v2, bool smcd)
 {
 	size_t smcd_offset;
 
 	layout_u8(layout, &v2->eid_count);
 	layout_u8(layout, &v2->ism_count);
-	if (v2->eid_count > CLC_EIDS_MAX)
-		return layout_wrong(field, "number of EIDs", -EPROTO);
-	if (v2->ism_count > CLC_ISM_MAX)
-		return layout_wrong(field, "number of ISM devices", -EPROTO);
+	if (v2->eid_count > CLC_EIDS_MAX || v2->ism_count > CLC_ISM_MAX)
+		return -EPROTO;
 	smcd_offset = SMCD_OFFSET_TO_EIDS + (size_t)v2->eid_count * CLC_EID_SIZE;
 	layout_u8(layout, &v2->reserved);
 	layout_nibbles(layout, &v2->release, &v2->flags);
 	layout_bytes(layout, v2->reserved2, sizeof(v2->reserved2));
 	offset_layout(layout, &v2->smcd_offset, smcd, smcd_offset);
 	if (smcd && offset_wrong(layout, v2->smcd_offset, smcd_offset))
-		return layout_wrong(field, "SMC-Dv2 extension offset", -EPROTO);
+		return -EPROTO;
 	layout_bytes(layout, v2->gid, sizeof(v2->gid));
 	layout_u8(layout, &v2->max_connections);
 	layout_u8(layout, &v2->max_links);
@@ -119,10 +118,30 @@ static int v2_layout(struct layout *layout, struct clc_v2_extension *v2, bool sm
 	return 0;
 }
 
+/* What is no extension leaves what stands before it, v1, as it is: the rest is not looked at. */
+static int extension_layout(struct layout *layout, struct clc_message *message)
+{
+	struct clc_proposal *proposal = &message->proposal;
+	const enum clc_path path = clc_path_v2(message);
+	const bool smcd = path == CLC_PATH_D || path == CLC_PATH_BOTH;
+	const struct layout before = *layout;
+
+	if (path == CLC_PATH_NONE || proposal->v2_missing)
+		return 0;
+	if (layout->writes)
+		return v2_layout(layout, &proposal->v2, smcd);
+	proposal->v2_missing = offset_wrong(layout, proposal->v2_offset, v2_offset_of(message)) ||
+			       v2_layout(layout, &proposal->v2, smcd) || layout->reader.beyond;
+	if (proposal->v2_missing) {
+		proposal->v2 = (struct clc_v2_extension){0};
+		*layout = before;
+	}
+	return 0;
+}
+
 int clc_proposal_layout(struct layout *layout, struct clc_message *message, const char **field)
 {
 	struct clc_proposal *proposal = &message->proposal;
-	enum clc_path v2 = clc_path_v2(message);
 	bool has_prefixes = clc_path_v1(message) != CLC_PATH_NONE;
 	bool area_fixed = message->version > 1 && has_prefixes;
 	int error = 0;
@@ -138,9 +157,7 @@ int clc_proposal_layout(struct layout *layout, struct clc_message *message, cons
 		    message->version > 1 ? CLC_AREA_LENGTH : proposal->ip_area_offset);
 	if (has_prefixes)
 		error = prefixes_layout(layout, proposal, field);
-	if (error || v2 == CLC_PATH_NONE)
-		return error;
-	if (offset_wrong(layout, proposal->v2_offset, v2_offset_of(message)))
-		return layout_wrong(field, "v2 extension offset", -EPROTO);
-	return v2_layout(layout, &proposal->v2, v2 == CLC_PATH_D || v2 == CLC_PATH_BOTH, field);
+	if (!error && !layout->reader.beyond)
+		error = extension_layout(layout, message);
+	return error;
 }

@@ -390,6 +390,58 @@ static void a_key_that_is_not_confirmed_is_declined(void **state)
 	}
 }
 
+/* A client of a later contact that registers its RMB, or has its key confirmed. */
+static struct connection *joining(struct tester *t, struct link_group *group, bool registered)
+{
+	struct clc_message accept = peer_side(t, CLC_ACCEPT, 2, false);
+	struct connection *connection = start(t, PROTO_CLIENT);
+
+	rkey_add(group, accept.accept.r.rkey, accept.accept.r.address);
+	forget(t);
+	give_clc(connection, &accept);
+	if (registered)
+		tester_answer(t);
+	return connection;
+}
+
+static void a_link_that_is_lost_in_a_later_contact_is_declined(void **state)
+{
+	(void)state;
+	for (unsigned int registered = 0; registered < 2; registered++) {
+		struct tester *t = tester_new();
+		struct connection *first = connect_first(t, 2);
+		struct link *link = &first->group->link;
+
+		joining(t, first->group, registered);
+		link_failed(link);
+		assert_int_equal(sent_clc(t).type, CLC_DECLINE);
+		assert_int_equal(sent_clc(t).decline.diagnosis, CLC_NO_ACTIVE_LINK);
+		assert_int_equal(find(t, PROTO_FELL_BACK)->action.number, CLC_NO_ACTIVE_LINK);
+		assert_int_equal(first->state, CONNECTION_CLOSED);
+		tester_end(t);
+	}
+}
+
+/* The server counts its connections; a client that is told of one too many has no place for it. */
+static void a_link_group_that_is_full_is_declined(void **state)
+{
+	struct tester *t = tester_new();
+	struct connection *first = connect_first(t, 2);
+	struct link_group *group = first->group;
+
+	(void)state;
+	for (unsigned int slot = 1; slot < PROTO_CONNECTIONS_MAX; slot++)
+		group->connections[slot] = first;
+	joining(t, group, true);
+	assert_int_equal(sent_clc(t).type, CLC_DECLINE);
+	assert_int_equal(sent_clc(t).decline.diagnosis, CLC_NO_SERVER_LINK);
+	assert_int_equal(find(t, PROTO_FELL_BACK)->action.number, CLC_NO_SERVER_LINK);
+	for (unsigned int slot = 1; slot < PROTO_CONNECTIONS_MAX; slot++)
+		group->connections[slot] = NULL;
+	assert_int_equal(first->state, CONNECTION_ACTIVE);
+	tester_end(t);
+}
+
 static void the_whole_rendezvous_has_a_limit(void **state)
 {
 	struct tester *t = tester_new();
@@ -440,6 +492,8 @@ int main(void)
 		cmocka_unit_test(no_add_link_is_no_failure),
 		cmocka_unit_test(a_decline_instead_of_add_link_ends_the_group),
 		cmocka_unit_test(a_key_that_is_not_confirmed_is_declined),
+		cmocka_unit_test(a_link_that_is_lost_in_a_later_contact_is_declined),
+		cmocka_unit_test(a_link_group_that_is_full_is_declined),
 		cmocka_unit_test(the_whole_rendezvous_has_a_limit),
 		cmocka_unit_test(a_late_message_is_found_before_the_data),
 	};

@@ -257,6 +257,75 @@ static void each_bad_confirm_is_declined_with_its_code(void **state)
 	}
 }
 
+/* A later contact that waits for its Confirm. */
+static struct connection *accepting(struct tester *t, const struct link_group *group)
+{
+	struct clc_message proposal = peer_proposal(false, true);
+	struct connection *connection = server_with(t, &proposal);
+	struct llc_message answer;
+
+	assert_true(sent_llc(t, LLC_CONFIRM_RKEY, &answer));
+	answer.flags = LLC_RESPONSE;
+	give_llc((struct link *)&group->link, &answer);
+	assert_int_equal(sent_clc(t).type, CLC_ACCEPT);
+	forget(t);
+	return connection;
+}
+
+static void a_confirm_of_another_link_is_declined(void **state)
+{
+	struct tester *t = tester_new();
+	struct connection *first = serve(t, 2), *connection = accepting(t, first->group);
+	struct clc_message confirm = peer_side(t, CLC_CONFIRM, 2, false);
+
+	(void)state;
+	rkey_add(first->group, confirm.accept.r.rkey, confirm.accept.r.address);
+	confirm.accept.r.queue_pair++;
+	give_clc(connection, &confirm);
+	assert_int_equal(sent_clc(t).type, CLC_DECLINE);
+	assert_int_equal(sent_clc(t).decline.diagnosis, CLC_NO_SERVER_LINK);
+	assert_int_equal(find(t, PROTO_FELL_BACK)->action.number, CLC_NO_SERVER_LINK);
+	assert_int_equal(first->state, CONNECTION_ACTIVE);
+	tester_end(t);
+}
+
+static void a_link_that_is_lost_before_a_later_confirm_is_declined(void **state)
+{
+	struct tester *t = tester_new();
+	struct connection *first = serve(t, 2);
+	struct link *link = &first->group->link;
+
+	(void)state;
+	accepting(t, first->group);
+	link_failed(link);
+	assert_int_equal(sent_clc(t).type, CLC_DECLINE);
+	assert_int_equal(sent_clc(t).decline.diagnosis, CLC_NO_ACTIVE_LINK);
+	assert_int_equal(find(t, PROTO_FELL_BACK)->action.number, CLC_NO_ACTIVE_LINK);
+	tester_end(t);
+}
+
+/* What a Proposal says of v1 stands, whatever became of what it says of v2. */
+static void a_missing_extension_is_declined_where_there_is_no_v1(void **state)
+{
+	struct tester *t = tester_new();
+	struct clc_message proposal = peer_proposal(true, true);
+
+	(void)state;
+	proposal.proposal.v2_missing = true;
+	server_with(t, &proposal);
+	assert_int_equal(sent_clc(t).type, CLC_ACCEPT);
+	assert_int_equal(sent_clc(t).version, 1);
+	forget(t);
+	proposal = peer_proposal(false, true);
+	proposal.proposal.v2_missing = true;
+	give_clc(start(t, PROTO_SERVER), &proposal);
+	assert_int_equal(sent_clc(t).type, CLC_DECLINE);
+	assert_int_equal(sent_clc(t).version, 2);
+	assert_int_equal(sent_clc(t).decline.diagnosis, CLC_NO_V2_EXTENSION);
+	assert_int_equal(find(t, PROTO_FELL_BACK)->action.number, CLC_NO_V2_EXTENSION);
+	tester_end(t);
+}
+
 static void a_server_without_a_response_waits_and_declines(void **state)
 {
 	struct tester *t = tester_new();
@@ -287,6 +356,9 @@ int main(void)
 		cmocka_unit_test(a_server_declines_in_the_form_of_the_proposal),
 		cmocka_unit_test(each_local_failure_of_a_server_is_declined),
 		cmocka_unit_test(each_bad_confirm_is_declined_with_its_code),
+		cmocka_unit_test(a_confirm_of_another_link_is_declined),
+		cmocka_unit_test(a_link_that_is_lost_before_a_later_confirm_is_declined),
+		cmocka_unit_test(a_missing_extension_is_declined_where_there_is_no_v1),
 		cmocka_unit_test(a_server_without_a_response_waits_and_declines),
 	};
 

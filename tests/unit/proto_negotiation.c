@@ -24,6 +24,8 @@ struct row {
 	uint32_t outcome;
 };
 
+#define NO_EXTENSION 0xffU /* instead of a number of EIDs */
+
 static const struct row rows[] = {
 	/* v1    v2    prefix ipv4  v1     v2     route vlan  eids foreign */
 	{R, R, true, true, true, true, true, true, 1, false, 2},
@@ -50,6 +52,11 @@ static const struct row rows[] = {
 	{BOTH, BOTH, true, true, true, true, true, true, 1, false, 2},
 	{NONE, BOTH, true, true, true, true, true, true, 0, false, CLC_NO_ISM_V2},
 	{D, R, true, true, true, true, true, true, 1, true, CLC_NO_SMCD_DEVICE},
+	{R, R, true, true, true, true, true, true, NO_EXTENSION, false, 1},
+	{R, R, false, true, true, true, true, true, NO_EXTENSION, false, CLC_PREFIX},
+	{R, BOTH, true, true, true, true, true, true, NO_EXTENSION, false, 1},
+	{NONE, R, true, true, true, true, true, true, NO_EXTENSION, false, CLC_NO_V2_EXTENSION},
+	{NONE, D, true, true, true, true, true, true, NO_EXTENSION, false, CLC_NO_V2_EXTENSION},
 };
 
 static uint32_t outcome_of(const struct row *row, struct tester *t)
@@ -61,7 +68,12 @@ static uint32_t outcome_of(const struct row *row, struct tester *t)
 
 	proposal.flags = clc_flags(row->v1, row->v2);
 	proposal.proposal.prefix[0] = row->same_prefix ? 10 : 11;
-	proposal.proposal.v2.eid_count = (uint8_t)row->eids;
+	if (row->eids == NO_EXTENSION) {
+		proposal.proposal.v2_missing = true;
+		memset(&proposal.proposal.v2, 0, sizeof(proposal.proposal.v2));
+	} else {
+		proposal.proposal.v2.eid_count = (uint8_t)row->eids;
+	}
 	if (row->foreign_eid)
 		proposal.proposal.v2.eids[0][0] = 'X';
 	facts.ipv4 = row->ipv4;
