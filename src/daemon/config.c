@@ -78,6 +78,7 @@ static const struct key keys[] = {
 	 RING_BYTES_MAX, NO_LIST, NULL},
 	{"smcr", "max_connections", KEY_NUMBER, MEMBER(max_connections), PROTO_CONNECTIONS_LEAST,
 	 PROTO_CONNECTIONS_MAX, NO_LIST, NULL},
+	{"smcr", "linger", KEY_NUMBER, MEMBER(linger), 1, 86400, NO_LIST, NULL},
 	{"smcr", "deny_program", LIST(smcr_rules, RULE_PROGRAM, RULE_DENY)},
 	{"tcp_option", "attach", KEY_CGROUP, MEMBER(tcp_option), 0, 0, NO_LIST, NULL},
 	{"daemon", "idle_exit", KEY_NUMBER, MEMBER(idle_exit), 0, 31536000, NO_LIST, NULL},
@@ -99,6 +100,7 @@ void config_init(struct config *config)
 	config->policy.wait_yields = 100;
 	config->policy.element_bytes = ELEMENT_BYTES_DEFAULT;
 	config->max_connections = PROTO_CONNECTIONS_MAX;
+	config->linger = PROTO_LINGER / 1000;
 	memset(config->eids[0], ' ', sizeof(config->eids[0]));
 	memcpy(config->eids[0], "SMCU", 4);
 	config->eid_count = 1;

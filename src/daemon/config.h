@@ -71,6 +71,7 @@ struct config_faults {
  * @faults: of the adapters; likewise
  * @eids, @eid_count: groups of hosts that this one is in, blank padded; likewise
  * @max_connections: in a link group: 16 to 255; likewise
+ * @linger: seconds that a link group stays without connections: 1 to 86400; likewise
  * @rules: [rules]
  * @smcr_rules: deny_program of [smcr]: who does not offer SMC-R to other hosts
  * @sources: where each key of the table in config.c came from, enum config_source
@@ -88,6 +89,7 @@ struct config {
 	uint8_t eids[CONFIG_EIDS_MAX][CONFIG_EID_SIZE];
 	uint8_t eid_count;
 	uint8_t max_connections;
+	uint32_t linger;
 	struct rules rules;
 	struct rules smcr_rules;
 	uint8_t sources[CONFIG_KEYS_MAX];

@@ -60,6 +60,7 @@ static void describe(const struct config *config, struct proto_config *proto)
 	proto->release = RELEASE;
 	proto->max_links = LINKS;
 	proto->max_connections = (uint8_t)config->max_connections;
+	proto->linger = config->linger * 1000;
 	proto->eid_count = config->eid_count;
 	memcpy(proto->eids, config->eids, sizeof(proto->eids));
 	name_host(proto->name);

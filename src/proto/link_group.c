@@ -125,6 +125,15 @@ bool link_group_join(struct link_group *group, struct connection *connection)
 	return false;
 }
 
+static void start_lingering(struct link_group *group)
+{
+	const uint32_t linger = group->host->config.linger;
+
+	proto_timer_start(group->host, &group->linger,
+			  (linger ? linger : PROTO_LINGER) +
+				  (group->role == PROTO_CLIENT ? PROTO_LINGER_CLIENT_MORE : 0));
+}
+
 void link_group_leave(struct connection *connection)
 {
 	struct link_group *group = connection->group;
@@ -143,9 +152,7 @@ void link_group_leave(struct connection *connection)
 		connection->rmb = NULL;
 	}
 	if (!group->count && group->state == LINK_GROUP_ACTIVE)
-		proto_timer_start(group->host, &group->linger,
-				  group->role == PROTO_SERVER ? PROTO_LINGER_SERVER
-							      : PROTO_LINGER_CLIENT);
+		start_lingering(group);
 }
 
 /* Those who waited choose again: this group, or a new one. */

@@ -55,8 +55,8 @@ struct rmb;
 #define PROTO_LLC_WAIT 2000U /* for the response of an LLC flow, or the end of a link group */
 #define PROTO_TEST_LINK_IDLE 30000U
 #define PROTO_TEST_LINK_WAIT 2000U
-#define PROTO_LINGER_SERVER 600000U /* of a link group without connections */
-#define PROTO_LINGER_CLIENT 610000U /* longer: no server reuses what its client has dropped */
+#define PROTO_LINGER 600000U /* of a link group without connections, unless configured */
+#define PROTO_LINGER_CLIENT_MORE 10000U /* no server reuses what its client has dropped */
 #define PROTO_UNREAD_FLUSH 2000U /* for sending after a close that leaves data unread */
 #define PROTO_ABORT_WAIT 6000U /* for the peer's answer to an abnormal close */
 
@@ -171,6 +171,8 @@ struct proto_environment {
  * @release: of v2: 0 or 1
  * @max_connections: in a link group: PROTO_CONNECTIONS_LEAST to PROTO_CONNECTIONS_MAX
  * @max_links: in a link group: 1 to PROTO_LINKS_MAX
+ * @linger: milliseconds that a server's link group stays without connections; 0: PROTO_LINGER.  A client's stays
+ *	PROTO_LINGER_CLIENT_MORE longer
  * @features: bits
  * @name: of the host, ASCII, blank padded
  */
@@ -187,6 +189,7 @@ struct proto_config {
 	uint8_t release;
 	uint8_t max_connections;
 	uint8_t max_links;
+	uint32_t linger;
 	uint16_t features;
 	uint8_t name[CLC_HOST_SIZE];
 };

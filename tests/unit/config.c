@@ -75,6 +75,7 @@ static void an_empty_file_changes_nothing(void **state)
 	assert_int_equal(config.policy.wait_yields, 100);
 	assert_int_equal(config.policy.element_bytes, 512 << 10);
 	assert_int_equal(config.max_connections, 255);
+	assert_int_equal(config.linger, 600);
 	assert_int_equal(config.rnic_count, 0);
 	assert_int_equal(config.eid_count, 1);
 	assert_memory_equal(config.eids[0], "SMCU                            ", CONFIG_EID_SIZE);
@@ -100,7 +101,7 @@ static void every_key_is_read(void **state)
 				   "interface = enp1s0.5=NET2\n"
 				   "faults = loss 10 reorder 1000000\n"
 				   "[smcr]\neid = FIRST.HOSTS-1 2ND\neid = THIRD\n"
-				   "element_bytes = 64K\nmax_connections = 16\n"
+				   "element_bytes = 64K\nmax_connections = 16\nlinger = 5\n"
 				   "deny_program = ftpd\n"
 				   "[daemon]\nidle_exit = 5\n"),
 			 0);
@@ -133,6 +134,7 @@ static void every_key_is_read(void **state)
 	assert_memory_equal(config.eids[2], "THIRD                           ", CONFIG_EID_SIZE);
 	assert_int_equal(config.policy.element_bytes, 65536);
 	assert_int_equal(config.max_connections, 16);
+	assert_int_equal(config.linger, 5);
 	assert_true(rules_deny_program(&config.smcr_rules, "ftpd"));
 	assert_false(rules_deny_program(&config.smcr_rules, "sshd"));
 	config_free(&config);
@@ -203,6 +205,9 @@ static void wrong_names_of_adapters_and_hosts_are_named(void **state)
 	refuses("[smcr]\nelement_bytes = 48K\n", 2, "is not a power of two");
 	refuses("[smcr]\nmax_connections = 15\n", 2, "is not between 16 and 255");
 	refuses("[smcr]\nmax_connections = 256\n", 2, "is not between 16 and 255");
+	refuses("[smcr]\nlinger = 0\n", 2, "is not between 1 and 86400");
+	refuses("[smcr]\nlinger = 86401\n", 2, "is not between 1 and 86400");
+	refuses("[smcr]\nlinger = 5m\n", 2, "is not a number");
 }
 
 static void a_wrong_list_leaves_the_one_before(void **state)

@@ -308,20 +308,34 @@ static void memory_stays_until_the_peer_has_let_go(void **state)
 	tester_end(t);
 }
 
+/* How long, as its timer was started; 0: it was not. */
+static uint32_t lingers(const struct tester *t, const struct link_group *group)
+{
+	for (unsigned int i = t->count; i-- > 0;)
+		if (t->actions[i].action.type == PROTO_TIMER_START &&
+		    t->actions[i].action.timer == &group->linger)
+			return t->actions[i].action.number;
+	return 0;
+}
+
 static void an_idle_group_lingers_and_is_deleted(void **state)
 {
-	for (unsigned int role = PROTO_CLIENT; role <= PROTO_SERVER; role++) {
+	for (unsigned int i = 0; i < 4; i++) {
 		struct tester *t = tester_new();
-		struct connection *connection =
-			role == PROTO_SERVER ? serve(t, 2) : connect_first(t, 2);
-		struct link_group *group = connection->group;
+		const enum proto_role role = i % 2 ? PROTO_SERVER : PROTO_CLIENT;
+		struct connection *connection;
+		struct link_group *group;
 		struct llc_message message;
 
 		(void)state;
+		t->host.config.linger = i < 2 ? 0 : 5000;
+		connection = role == PROTO_SERVER ? serve(t, 2) : connect_first(t, 2);
+		group = connection->group;
 		connection_abort(connection);
 		complete(t, &group->link);
 		expire(t, &connection->limit);
-		assert_int_equal(find(t, PROTO_TIMER_START)->action.type, PROTO_TIMER_START);
+		assert_int_equal(lingers(t, group), (i < 2 ? 600000 : 5000) +
+							    (role == PROTO_CLIENT ? 10000 : 0));
 		assert_true(group->linger.running);
 		forget(t);
 		expire(t, &group->linger);
