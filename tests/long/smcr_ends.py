@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """
 How connections and link groups between smcu and the kernel's SMC begin and end: many of them in random
-order, half closes, aborts, killed programs, link groups that idle, are tested, and are ended by the
-kernel under traffic.
+order, half closes, aborts, killed programs, link groups that idle, are tested, are ended by us in order, and
+by the kernel under traffic.
 """
 # time limit: 1800
 # alone: the eBPF programs are one set a kernel, and guests are slow
@@ -25,7 +25,8 @@ from talk import (ROLES, STREAM, abort, expect_good_end, expect_rendezvous, expe
                   to_guest, works_by_smc_r)
 
 SEED = int(os.environ.get("SMCU_SEED", "7609"))
-TEST_LINK = (0x07, 0x27)  # types of LLC, v1 and v2
+DELETE_LINK, TEST_LINK = (0x04, 0x24), (0x07, 0x27)  # types of LLC, v1 and v2
+LLC_FLAGS_AT, DELETE_ALL, DELETE_ORDERLY = 3, 0x40, 0x20
 GUEST_CLIENTS = 9  # at one time; the agent runs 16 programs
 ports = iter(range(8000, 9000))
 two_ports = iter(range(9000, 9999, 2))  # the first of two
@@ -199,6 +200,34 @@ def idle_links_are_tested_by_either_side_and_used_again(it):
     it.smcu.start_daemon()
 
 
+def deletions(it, after):
+    """(source, flags) of each DELETE LINK since that frame."""
+    seen = [(each.source, sent_message(each)) for each in it.capture.packets(ROCE_PORT)[after:]]
+    return [(source, message[LLC_FLAGS_AT]) for source, message in seen
+            if message[:1] and message[0] in DELETE_LINK]
+
+
+def an_idle_link_group_is_ended_by_us_in_order(it):
+    """As its server, and as its client, which has ten seconds more.  The kernel would wait for ten minutes."""
+    it.smcu.stop_daemon()
+    it.smcu.start_daemon("--set", "smcr.linger=2")
+    for start in ROLES:
+        _, pair = begin(it, start, "--hold")
+        groups = group_ids(it)
+        before = len(it.capture.packets(ROCE_PORT))
+        let_go(pair)
+        wait_until(lambda: not group_ids(it), "the guest has no link group")
+        wait_until(lambda: not it.smcu.show("linkgroup"), "nor have we")
+        said = deletions(it, before)
+        expect(said[0], (lab.HOST, DELETE_ALL | DELETE_ORDERLY), "the first DELETE LINK")
+        print(f"    {start.__name__}: the guest says {said[1:]}", flush=True)
+        works_by_smc_r(it, next(ports), (start,))
+        expect(group_ids(it) not in ([], groups), True, "a new link group")
+        wait_until(lambda: not group_ids(it), "that ends as well")
+    it.smcu.stop_daemon()
+    it.smcu.start_daemon()
+
+
 def ended_link_groups(it, end, mend):
     """
     Connections of both roles, under traffic and idle, when their link group ends.  To its own programs
@@ -253,6 +282,7 @@ if __name__ == "__main__":
         an_abort_is_an_end_at_the_other_side,
         any_of_the_four_programs_may_be_killed,
         idle_links_are_tested_by_either_side_and_used_again,
+        an_idle_link_group_is_ended_by_us_in_order,
         a_link_group_ends_when_the_guests_rnic_goes,
         a_link_group_ends_when_the_guests_interface_goes_down,
     ], before=start_smcu(), after=stop_smcu)
