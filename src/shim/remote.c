@@ -301,6 +301,7 @@ static void count_daemons_bytes(struct connection *connection)
 static void forget_ring(struct side_direction *direction)
 {
 	atomic_store(&direction->position, 0);
+	atomic_store(&direction->moved, MOVED_NOT);
 	direction->lap = direction->previous_lap = direction->seen = 0;
 	atomic_store(&direction->high_water, 0);
 }
@@ -364,7 +365,8 @@ static void give_up(struct connection *connection, int fd)
 
 void remote_begin_anew(struct connection *connection)
 {
-	if (connection_phase(connection) == PHASE_PINNED && !others_are_here(connection))
+	if (!settings.sandboxed && connection_phase(connection) == PHASE_PINNED &&
+	    !others_are_here(connection))
 		begin_anew(connection);
 }
 
@@ -383,11 +385,12 @@ static bool is_drained(struct connection *connection)
 
 bool remote_look_slowly(struct connection *connection, int fd)
 {
-	const unsigned int marks = atomic_load(&peer_writer(connection)->marks);
 	const int saved = errno;
+	unsigned int marks;
 
-	if (!is_attached(connection))
+	if (!is_attached(connection)) /* another thread may be about to unmap the marks */
 		return true;
+	marks = atomic_load(&peer_writer(connection)->marks);
 	if (!(marks & MARK_BACK)) {
 		uint32_t waiting = REASON_RENDEZVOUS;
 
