@@ -22,6 +22,7 @@ static const struct message_kind {
 	[MESSAGE_QUERY] = {sizeof(struct message_query), 0, 0},
 	[MESSAGE_SNAPSHOT] = {sizeof(struct message_snapshot), 1, 1},
 	[MESSAGE_FAREWELL] = {sizeof(struct message_farewell), 0, 0},
+	[MESSAGE_RULES] = {sizeof(struct message_rules), 0, 0},
 	[MESSAGE_RENDEZVOUS] = {sizeof(struct message_rendezvous), RENDEZVOUS_FDS_AGAIN,
 				RENDEZVOUS_FDS},
 };
@@ -58,6 +59,16 @@ static int check_rendezvous(const struct message_rendezvous *message)
 	       element <= message->ring_bytes && (element & (element - 1)) == 0;
 }
 
+static int check_rules(const struct message_rules *message)
+{
+	if (!message->count || message->count > RULES_EACH)
+		return 0;
+	for (unsigned int i = 0; i < message->count; i++)
+		if (!rule_end_valid(&message->ends[i]))
+			return 0;
+	return 1;
+}
+
 /* The enumerations inside, and strings that must end. */
 static int check_content(const union message *message)
 {
@@ -73,6 +84,8 @@ static int check_content(const union message *message)
 		return message->refused.reason < REASON_COUNT;
 	case MESSAGE_QUERY:
 		return message->query.what >= QUERY_CONNECTIONS && message->query.what < QUERY_END;
+	case MESSAGE_RULES:
+		return check_rules(&message->rules);
 	case MESSAGE_RENDEZVOUS:
 		return check_rendezvous(&message->rendezvous);
 	case MESSAGE_FAREWELL:

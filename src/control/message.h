@@ -10,6 +10,7 @@
  *
  *   shim                          daemon
  *     HELLO (+ side segment)  ->
+ *                             <-  RULES ... (if it may offer SMC-R to other hosts: to whom not)
  *                             <-  WELCOME (policy from the configuration file)
  *     OFFER id (+ TCP socket) ->                       "this end may move"
  *                             <-  PAIRED id (+ segment, data bell, space bell)
@@ -41,6 +42,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "control/rule.h"
 #include "ring/side.h"
 
 #define MESSAGE_VERSION 2U
@@ -58,6 +60,7 @@ enum message_type {
 	MESSAGE_SNAPSHOT,
 	MESSAGE_FAREWELL,
 	MESSAGE_RENDEZVOUS,
+	MESSAGE_RULES,
 	MESSAGE_TYPE_END
 };
 
@@ -119,6 +122,20 @@ struct message_welcome {
 	int32_t daemon_pid;
 	uint32_t reserved;
 	char release[32];
+};
+
+#define RULES_EACH 8U /* in one message */
+
+/**
+ * struct message_rules - what is not to be offered to other hosts; in force with the WELCOME that follows
+ * @count: of @ends, 1 to RULES_EACH
+ *
+ * RULE_ENDS_MAX in all that come before one WELCOME.
+ */
+struct message_rules {
+	struct message_header header;
+	uint32_t count;
+	struct rule_end ends[RULES_EACH];
 };
 
 /**
@@ -315,6 +332,7 @@ union message {
 	struct message_snapshot snapshot;
 	struct message_farewell farewell;
 	struct message_rendezvous rendezvous;
+	struct message_rules rules;
 };
 
 /**

@@ -218,10 +218,15 @@ static int set_list(struct config *config, const struct key *key, const char *te
 		"names of programs (without directory)",
 	};
 	struct rules *rules = (struct rules *)((char *)config + key->offset);
+	int result;
 
 	if (anew)
 		rules_clear(rules, key->list.kind, key->list.verdict);
-	if (rules_add(rules, key->list.kind, key->list.verdict, text))
+	result = rules_add(rules, key->list.kind, key->list.verdict, text);
+	if (result == -E2BIG)
+		return complain(error, "%s.%s: more than %u ports and addresses in all lists",
+				key->section, key->name, RULE_ENDS_MAX);
+	if (result)
 		return complain(error, "%s.%s: '%.60s' is not a list of %s", key->section,
 				key->name, text, wanted[key->list.kind]);
 	return 0;

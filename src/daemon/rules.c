@@ -38,8 +38,8 @@ static int parse_ports(char *text, struct rule *rule)
 		return -EINVAL;
 	if (!first || last < first)
 		return -EINVAL;
-	rule->ports[0] = (uint16_t)first;
-	rule->ports[1] = (uint16_t)last;
+	rule->end.ports[0] = (uint16_t)first;
+	rule->end.ports[1] = (uint16_t)last;
 	return 0;
 }
 
@@ -51,16 +51,16 @@ static int parse_address(char *text, struct rule *rule)
 
 	if (slash)
 		*slash++ = 0;
-	if (inet_pton(AF_INET, text, rule->address + 12) == 1) {
-		memcpy(rule->address, mapped, sizeof(mapped));
+	if (inet_pton(AF_INET, text, rule->end.address + 12) == 1) {
+		memcpy(rule->end.address, mapped, sizeof(mapped));
 		before = 96;
-	} else if (inet_pton(AF_INET6, text, rule->address) != 1) {
+	} else if (inet_pton(AF_INET6, text, rule->end.address) != 1) {
 		return -EINVAL;
 	}
 	bits -= before;
 	if (slash && parse_number(slash, bits, &bits))
 		return -EINVAL;
-	rule->prefix = before + bits;
+	rule->end.prefix = (uint8_t)(before + bits);
 	return 0;
 }
 
@@ -74,9 +74,14 @@ static int parse_program(const char *text, struct rule *rule)
 	return 0;
 }
 
-static int parse_entry(enum rule_kind kind, char *text, struct rule *rule)
+static int parse_entry(enum rule_kind kind, enum rule_verdict verdict, char *text,
+		       struct rule *rule)
 {
 	memset(rule, 0, sizeof(*rule));
+	if (kind != RULE_PROGRAM) {
+		rule->end.kind = (uint8_t)kind;
+		rule->end.verdict = (uint8_t)verdict;
+	}
 	switch (kind) {
 	case RULE_PORT:
 		return parse_ports(text, rule);
@@ -98,6 +103,16 @@ static int append(struct rule_list *list, const struct rule *rule)
 	return 0;
 }
 
+static unsigned int count_ends(const struct rules *rules)
+{
+	unsigned int kind, verdict, count = 0;
+
+	for (kind = 0; kind < RULE_PROGRAM; kind++)
+		for (verdict = 0; verdict < RULE_VERDICTS; verdict++)
+			count += rules->lists[kind][verdict].count;
+	return count;
+}
+
 int rules_add(struct rules *rules, enum rule_kind kind, enum rule_verdict verdict, const char *text)
 {
 	static const char separators[] = ", \t";
@@ -117,7 +132,9 @@ int rules_add(struct rules *rules, enum rule_kind kind, enum rule_verdict verdic
 		memcpy(entry, text, length);
 		entry[length] = 0;
 		text += length;
-		error = parse_entry(kind, entry, &rule);
+		error = parse_entry(kind, verdict, entry, &rule);
+		if (!error && kind != RULE_PROGRAM && count_ends(rules) == RULE_ENDS_MAX)
+			error = -E2BIG;
 		if (!error)
 			error = append(list, &rule);
 	}
@@ -146,42 +163,17 @@ void rules_free(struct rules *rules)
 			rules_clear(rules, kind, verdict);
 }
 
-static bool prefix_equal(const uint8_t *a, const uint8_t *b, unsigned int bits)
-{
-	unsigned int bytes = bits / 8, rest = bits % 8;
-
-	if (memcmp(a, b, bytes) != 0)
-		return false;
-	return !rest || ((a[bytes] ^ b[bytes]) >> (8 - rest)) == 0;
-}
-
-static bool port_matches(const struct rule *rule, const struct side_address *address)
-{
-	return address->port >= rule->ports[0] && address->port <= rule->ports[1];
-}
-
 static bool list_matches(const struct rule_list *list, enum rule_kind kind,
 			 const struct side_address *local, const struct side_address *peer,
 			 const char *program)
 {
 	const struct rule *rule;
 
-	for (rule = list->entries; rule < list->entries + list->count; rule++) {
-		switch (kind) {
-		case RULE_PORT:
-			if (port_matches(rule, local) || port_matches(rule, peer))
-				return true;
-			break;
-		case RULE_ADDRESS:
-			if (prefix_equal(rule->address, local->bytes, rule->prefix) ||
-			    prefix_equal(rule->address, peer->bytes, rule->prefix))
-				return true;
-			break;
-		default:
-			if (strcmp(rule->program, program) == 0)
-				return true;
-		}
-	}
+	for (rule = list->entries; rule < list->entries + list->count; rule++)
+		if (kind == RULE_PROGRAM ? strcmp(rule->program, program) == 0
+					 : rule_end_matches(&rule->end, local) ||
+						   rule_end_matches(&rule->end, peer))
+			return true;
 	return false;
 }
 
@@ -191,8 +183,7 @@ static bool kind_denies(const struct rules *rules, enum rule_kind kind,
 {
 	const struct rule_list *lists = rules->lists[kind];
 
-	if (lists[RULE_DENY].count &&
-	    list_matches(&lists[RULE_DENY], kind, local, peer, program))
+	if (lists[RULE_DENY].count && list_matches(&lists[RULE_DENY], kind, local, peer, program))
 		return true;
 	return lists[RULE_ALLOW].count &&
 	       !list_matches(&lists[RULE_ALLOW], kind, local, peer, program);
@@ -212,4 +203,15 @@ bool rules_deny(const struct rules *rules, const struct side_address *local,
 bool rules_deny_program(const struct rules *rules, const char *program)
 {
 	return kind_denies(rules, RULE_PROGRAM, NULL, NULL, program);
+}
+
+unsigned int rules_ends(const struct rules *rules, struct rule_end ends[RULE_ENDS_MAX])
+{
+	unsigned int kind, verdict, i, count = 0;
+
+	for (kind = 0; kind < RULE_PROGRAM; kind++)
+		for (verdict = 0; verdict < RULE_VERDICTS; verdict++)
+			for (i = 0; i < rules->lists[kind][verdict].count; i++)
+				ends[count++] = rules->lists[kind][verdict].entries[i].end;
+	return count;
 }

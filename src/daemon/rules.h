@@ -16,26 +16,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "control/rule.h"
 #include "ring/side.h"
-
-enum rule_kind { RULE_PORT = 0, RULE_ADDRESS, RULE_PROGRAM, RULE_KINDS };
-enum rule_verdict { RULE_ALLOW = 0, RULE_DENY, RULE_VERDICTS };
 
 #define RULE_PROGRAM_MAX 32U /* as in struct snapshot_connection */
 
 /**
  * struct rule - one entry; its list says which member counts
- * @ports: first and last port
- * @address: IPv6 form; @prefix: leading bits that count
+ * @end: of ports and addresses
  * @program: name of an executable, without its directory
  */
 struct rule {
 	union {
-		uint16_t ports[2];
-		struct {
-			uint8_t address[16];
-			unsigned int prefix;
-		};
+		struct rule_end end;
 		char program[RULE_PROGRAM_MAX];
 	};
 };
@@ -56,7 +49,7 @@ struct rules {
  * rules_add - add the entries named in @text
  * @text: separated by commas or blanks: "80, 8000-8100", "10.0.0.0/8 ::1", "sshd, nginx"
  *
- * Return: 0, -EINVAL with nothing added, or -ENOMEM.
+ * Return: 0, or with nothing added -EINVAL, -E2BIG (more than RULE_ENDS_MAX ports and addresses) or -ENOMEM.
  */
 int rules_add(struct rules *rules, enum rule_kind kind, enum rule_verdict verdict,
 	      const char *text);
@@ -70,6 +63,9 @@ void rules_free(struct rules *rules);
 /* rules_deny - may the connection between @local and @peer, driven by @program, not move? */
 bool rules_deny(const struct rules *rules, const struct side_address *local,
 		const struct side_address *peer, const char *program);
+
+/* rules_ends - copy what there is of ports and addresses; returns how many */
+unsigned int rules_ends(const struct rules *rules, struct rule_end ends[RULE_ENDS_MAX]);
 
 /* rules_deny_program - may no connection of @program move? */
 bool rules_deny_program(const struct rules *rules, const char *program);

@@ -262,13 +262,31 @@ static uint32_t policy_flags(const struct session *session)
 	return POLICY_RENDEZVOUS | POLICY_OFFER;
 }
 
-static void say_welcome(struct session *session)
+/* What is denied is not to be offered: the shim looks before it connects or listens. */
+static void say_rules(struct session *session)
 {
+	struct rule_end ends[RULE_ENDS_MAX];
+	unsigned int at, count = rules_ends(&session->apps->config->rules, ends);
 	union message message;
 
+	for (at = 0; at < count; at += message.rules.count) {
+		message_init(&message, MESSAGE_RULES);
+		message.rules.count = count - at < RULES_EACH ? count - at : RULES_EACH;
+		memcpy(message.rules.ends, ends + at, message.rules.count * sizeof(*ends));
+		session_send(session, &message, NULL, 0);
+	}
+}
+
+static void say_welcome(struct session *session)
+{
+	const uint32_t flags = policy_flags(session);
+	union message message;
+
+	if (flags & POLICY_OFFER && session->role == ROLE_SHIM)
+		say_rules(session);
 	message_init(&message, MESSAGE_WELCOME);
 	message.welcome.policy = session->apps->config->policy;
-	message.welcome.policy.flags = policy_flags(session);
+	message.welcome.policy.flags = flags;
 	message.welcome.daemon_pid = getpid();
 	snprintf(message.welcome.release, sizeof(message.welcome.release), "%s", SMCU_VERSION);
 	session_send(session, &message, NULL, 0);

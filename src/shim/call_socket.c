@@ -160,7 +160,7 @@ static void accepted(int listener, int fd, int flags)
 		return; /* it stays TCP, and what there is to know of it would have to be asked */
 	connection = connection_get(listener);
 	if (connection) {
-		may_offer = atomic_load(&connection->offer) == OFFER_OVER;
+		may_offer = offer_has_children(connection);
 		connection_put(connection);
 	} else if (settings.off || !fd_is_tcp(fd))
 		return; /* the listener was inherited or passed: ask the new socket itself */

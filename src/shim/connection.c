@@ -309,7 +309,7 @@ void connection_put_last(struct connection *connection)
 		tear_down(connection);
 }
 
-static void address_set(struct side_address *to, const struct sockaddr_storage *from)
+void connection_address(struct side_address *to, const struct sockaddr_storage *from)
 {
 	if (from->ss_family == AF_INET) {
 		const struct sockaddr_in *in = (const struct sockaddr_in *)from;
@@ -334,10 +334,10 @@ static void describe(struct side_record *side, int fd)
 
 	side->fd = fd;
 	if (getsockname(fd, (struct sockaddr *)&address, &length) == 0)
-		address_set(&side->local, &address);
+		connection_address(&side->local, &address);
 	length = sizeof(address);
 	if (getpeername(fd, (struct sockaddr *)&address, &length) == 0)
-		address_set(&side->peer, &address);
+		connection_address(&side->peer, &address);
 	libc.getsockopt(fd, SOL_SOCKET, SO_COOKIE, &side->cookie, &cookie_length);
 }
 
@@ -365,6 +365,7 @@ void connection_pin(struct connection *connection, enum reason reason)
 {
 	uint32_t phase = connection_phase(connection);
 
+	atomic_store(&connection->stays_tcp, true);
 	/* Another thread may attach it at this moment: one of the two is first. */
 	while (phase != PHASE_ATTACHED && phase != PHASE_BACK) {
 		if (!atomic_compare_exchange_weak(&connection->phase, &phase, PHASE_PINNED))
@@ -374,7 +375,6 @@ void connection_pin(struct connection *connection, enum reason reason)
 		return;
 	}
 	/* What has not moved yet never will. */
-	atomic_store(&connection->stays_tcp, true);
 	move_forbid(connection);
 }
 

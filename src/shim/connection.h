@@ -77,7 +77,7 @@ struct watch; /* a registration in an epoll (epoll.h) */
  * @offer: enum offer (offer.h)
  * @handed_over: the daemon has, or had, its socket for a rendezvous
  * @declined: negotiated with another host, and TCP after all
- * @stays_tcp: if SMC-R is not agreed on: it has been pinned
+ * @stays_tcp: it has been pinned, which a negotiation in vain does not undo
  * @bell_armed: the [data, space] bell was armed, so that it may have been rung
  * @bell_rung: a byte was seen on the [data, space] bell: drain it before arming again
  * @mismatches: how often the counts were found different with nobody inside
@@ -244,6 +244,9 @@ void connection_offers_are_void(void);
 
 /* connection_leave_all - a holder less: this process ends */
 void connection_leave_all(void);
+
+/* connection_address - an IPv4 or IPv6 address in IPv6 form; @to is left alone if it is another */
+void connection_address(struct side_address *to, const struct sockaddr_storage *from);
 
 /* connection_describe - note addresses and cookie, when they are known at last */
 void connection_describe(struct connection *connection, int fd);

@@ -11,6 +11,7 @@
 #include "shim/clock.h"
 #include "shim/libc.h"
 #include "shim/remote.h"
+#include "shim/rules.h"
 #include "shim/session.h"
 #include "shim/settings.h"
 #include "shim/trace.h"
@@ -90,6 +91,21 @@ static bool may_offer(const struct connection *connection)
 	return settings.offer;
 }
 
+/* Do the daemon's rules keep socket @fd from being offered?  @peer: NULL: anybody. */
+static bool is_denied(int fd, const struct sockaddr_storage *peer)
+{
+	struct sockaddr_storage own = {0};
+	socklen_t length = sizeof(own);
+	struct side_address ends[2] = {0};
+
+	if (!rules_any() || getsockname(fd, (struct sockaddr *)&own, &length) < 0)
+		return false;
+	connection_address(&ends[0], &own);
+	if (peer)
+		connection_address(&ends[1], peer);
+	return rules_deny_offer(&ends[0], &ends[1]);
+}
+
 void offer_connect(struct connection *connection, int fd, const struct sockaddr *address,
 		   socklen_t length)
 {
@@ -99,7 +115,7 @@ void offer_connect(struct connection *connection, int fd, const struct sockaddr 
 
 	if (length <= sizeof(to) && user_copy(&to, address, length) && is_ip(&to) &&
 	    !is_loopback(&to))
-		offers = may_offer(connection) && !is_local(&to, length);
+		offers = may_offer(connection) && !is_denied(fd, &to) && !is_local(&to, length);
 	if (trace_ask(fd, offers) && offers)
 		atomic_store(&connection->offer, OFFER_SETTLING); /* until connect(2) has begun */
 	errno = saved;
@@ -129,7 +145,7 @@ void offer_listen(struct connection *connection, int fd)
 
 	if (getsockname(fd, (struct sockaddr *)&own, &length) == 0 && is_ip(&own) &&
 	    !is_loopback(&own))
-		offers = may_offer(connection);
+		offers = may_offer(connection) && !is_denied(fd, NULL);
 	if (trace_ask(fd, offers) && offers) {
 		length = sizeof(connection->defer_accept);
 		(void)libc.getsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &connection->defer_accept,
@@ -140,14 +156,28 @@ void offer_listen(struct connection *connection, int fd)
 	errno = saved;
 }
 
+bool offer_has_children(const struct connection *listener)
+{
+	const uint8_t offer = atomic_load(&listener->offer);
+
+	return offer == OFFER_OVER || offer == OFFER_WITHDRAWN;
+}
+
 void offer_withdraw(struct connection *connection)
 {
-	const unsigned int none = 0;
+	const unsigned int wishes = TCP_OPTION_TRACE;
+	const int saved = errno;
+	uint8_t over = OFFER_OVER;
 
-	if (connection_phase(connection) == PHASE_LISTENING &&
-	    atomic_exchange(&connection->offer, OFFER_NEVER) == OFFER_OVER)
-		(void)libc.setsockopt(connection->fd, TCP_OPTION_LEVEL, TCP_OPTION_ASK, &none,
-				      sizeof(none));
+	if (connection_phase(connection) != PHASE_LISTENING ||
+	    !atomic_compare_exchange_strong(&connection->offer, &over, OFFER_WITHDRAWN))
+		return;
+	(void)libc.setsockopt(connection->fd, TCP_OPTION_LEVEL, TCP_OPTION_ASK, &wishes,
+			      sizeof(wishes));
+	if (connection->defer_accept)
+		(void)libc.setsockopt(connection->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT,
+				      &connection->defer_accept, sizeof(connection->defer_accept));
+	errno = saved;
 }
 
 /* --- options --- */
@@ -168,7 +198,8 @@ void offer_note_option(int fd, int level, int name)
 	connection = connection_get(fd);
 	if (!connection)
 		return;
-	atomic_compare_exchange_strong(&connection->offer, &not, OFFER_NEVER);
+	if (!atomic_compare_exchange_strong(&connection->offer, &not, OFFER_NEVER))
+		offer_withdraw(connection);
 	connection_put(connection);
 }
 

@@ -7,7 +7,8 @@
  * Before connect(2) and listen(2) a socket is *opted in*: the kernel side of the TCP option is asked to put
  * the SMC option into its SYN or SYN-ACK (bpf/tcp_option.h).  That is done when the daemon's policy says so;
  * a session is opened to learn it, and the first one gets OFFER_PATIENCE_MS to say so.  Not opted in are
- * connections to this host, and sockets that TCP alone can serve (offer_note_option()).
+ * connections to this host, ports and addresses that the daemon's rules deny (rules.h), and sockets that TCP alone
+ * can serve (offer_note_option()).
  *
  * When it is established the *verdict* is asked for once (offer_settle()), before the first byte is read
  * or written: by connect(2), by accept(2), or, where connect(2) did not wait, by the first call on the
@@ -15,6 +16,9 @@
  *
  *   NOT ──connect, listen──> MADE ──first call when established──> SETTLING ──> OVER
  *    └──an option──> NEVER
+ *
+ * A listener that offers is OVER from the beginning, since its children have verdicts; an option that TCP alone
+ * can serve makes it WITHDRAWN.  A child that was established before may have agreed, and is handed over.
  */
 #ifndef SMCU_SHIM_OFFER_H
 #define SMCU_SHIM_OFFER_H
@@ -26,7 +30,7 @@
 
 #define OFFER_PATIENCE_MS 200
 
-enum offer { OFFER_NOT = 0, OFFER_NEVER, OFFER_MADE, OFFER_SETTLING, OFFER_OVER };
+enum offer { OFFER_NOT = 0, OFFER_NEVER, OFFER_MADE, OFFER_SETTLING, OFFER_OVER, OFFER_WITHDRAWN };
 
 /* How many connections are MADE and wait for their verdict. */
 extern _Atomic uint32_t offers_pending;
@@ -51,7 +55,10 @@ void offer_refuse(int fd);
 /* offer_settle_all - before a fork, and before a sandbox */
 void offer_settle_all(void);
 
-/* offer_withdraw - before a program without the shim gets this listener */
+/* offer_has_children - may what this listener accepts have agreed? */
+bool offer_has_children(const struct connection *listener);
+
+/* offer_withdraw - if this is a listener that offers: no more, and its options are the program's again */
 void offer_withdraw(struct connection *connection);
 
 void offer_settle_slowly(struct connection *connection, int fd);
@@ -72,7 +79,10 @@ static inline void offer_settle(struct connection *connection, int fd)
  */
 void offer_pin(struct connection *connection, int fd);
 
-/* offer_note_option - the program has set an option: does it keep the socket from being offered? */
+/*
+ * offer_note_option - the program has set an option: does it keep the socket from being offered?  On one that is
+ * connected it is too late: the SYN has gone out
+ */
 void offer_note_option(int fd, int level, int name);
 
 /**

@@ -17,6 +17,7 @@
 #include "shim/fd_table.h"
 #include "shim/libc.h"
 #include "shim/move.h"
+#include "shim/rules.h"
 #include "shim/settings.h"
 #include "shim/side.h"
 #include "shim/spare.h"
@@ -120,6 +121,7 @@ static void hang_up(void)
 	fd_unhide(session);
 	session = -1;
 	welcomed = settings.offer = settings.rendezvous = false;
+	rules_drop();
 	connection_offers_are_void();
 	spare_drop();
 }
@@ -288,8 +290,12 @@ static void handle(const union message *message, int *fds, unsigned int count)
 
 	switch (message->header.type) {
 	case MESSAGE_WELCOME:
+		rules_settle();
 		settings_from_policy(&message->welcome.policy);
 		welcomed = true;
+		break;
+	case MESSAGE_RULES:
+		rules_take(&message->rules);
 		break;
 	case MESSAGE_PAIRED:
 		connection = connection_by_id(message->paired.id);
@@ -392,8 +398,8 @@ void session_learn_policy(int patience_ms)
 		return;
 	if (session >= 0 || open_session() == 0) {
 		answer.fd = session;
-		if (!welcomed)
-			(void)libc.poll(&answer, 1, patience_ms);
+		while (session >= 0 && !welcomed && libc.poll(&answer, 1, patience_ms) > 0)
+			collect_all(); /* other messages come first */
 		welcomed = true; /* or not: it is not waited for again */
 		collect_all();
 	}

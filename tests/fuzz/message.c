@@ -26,6 +26,9 @@ static void believe(const union message *message, size_t length, unsigned int fd
 		require(strlen(message->farewell.text) < sizeof(message->farewell.text));
 	if (message->header.type == MESSAGE_WELCOME)
 		require(strlen(message->welcome.release) < sizeof(message->welcome.release));
+	if (message->header.type == MESSAGE_RULES)
+		for (unsigned int i = 0; i < message->rules.count; i++)
+			require(i < RULES_EACH && rule_end_valid(&message->rules.ends[i]));
 	if (message->header.type == MESSAGE_PAIRED)
 		require(message->paired.end < 2);
 	if (message->header.type == MESSAGE_REFUSED)

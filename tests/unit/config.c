@@ -279,7 +279,7 @@ static void later_sources_win(void **state)
 	assert_int_equal(config.policy.wait_yields, 3);
 	assert_int_equal(config.policy.ring_bytes, 1 << 20);
 	assert_int_equal(config.rules.lists[RULE_PORT][RULE_DENY].count, 2);
-	assert_int_equal(config.rules.lists[RULE_PORT][RULE_DENY].entries[0].ports[0], 7);
+	assert_int_equal(config.rules.lists[RULE_PORT][RULE_DENY].entries[0].end.ports[0], 7);
 	config_describe(&config, text, sizeof(text));
 	assert_string_equal(text, "move.after=2 (environment) ring.bytes=1048576 (file) "
 				  "wait.yields=3 (command line) "

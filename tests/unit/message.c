@@ -21,6 +21,8 @@ static unsigned int make(union message *message, unsigned int type)
 		message->hello.role = ROLE_COMMAND;
 	if (type == MESSAGE_QUERY)
 		message->query.what = QUERY_TOTALS;
+	if (type == MESSAGE_RULES)
+		message->rules.count = 1;
 	if (type == MESSAGE_RENDEZVOUS) {
 		message->rendezvous.role = RENDEZVOUS_SERVER;
 		message->rendezvous.ring_bytes = RING_BYTES_DEFAULT;
@@ -132,6 +134,16 @@ static void content_out_of_range_is_refused(void **state)
 	make(&message, MESSAGE_RENDEZVOUS);
 	message.rendezvous.element_bytes += 1;
 	assert_int_equal(message_check(&message, message_size(MESSAGE_RENDEZVOUS), 5), -EPROTO);
+	make(&message, MESSAGE_RULES);
+	message.rules.count = 0;
+	assert_int_equal(message_check(&message, message_size(MESSAGE_RULES), 0), -EPROTO);
+	message.rules.count = RULES_EACH + 1;
+	assert_int_equal(message_check(&message, message_size(MESSAGE_RULES), 0), -EPROTO);
+	message.rules.count = RULES_EACH;
+	message.rules.ends[RULES_EACH - 1] = (struct rule_end){.kind = RULE_ADDRESS, .prefix = 129};
+	assert_int_equal(message_check(&message, message_size(MESSAGE_RULES), 0), -EPROTO);
+	message.rules.ends[RULES_EACH - 1] = (struct rule_end){.kind = RULE_PROGRAM};
+	assert_int_equal(message_check(&message, message_size(MESSAGE_RULES), 0), -EPROTO);
 	make(&message, MESSAGE_FAREWELL);
 	memset(message.farewell.text, 'x', sizeof(message.farewell.text));
 	assert_int_equal(message_check(&message, message_size(MESSAGE_FAREWELL), 0), -EPROTO);

@@ -5,6 +5,8 @@
 #include "daemon/rules.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "unit.h"
@@ -121,6 +123,35 @@ static void a_bad_list_adds_nothing(void **state)
 	assert_false(denied("127.0.0.1", 1, "127.0.0.1", 2, "x"));
 }
 
+static void ports_and_addresses_are_told_to_shims_and_not_more_than_fit(void **state)
+{
+	const struct side_address high = {.bytes = {[10] = 0xff, [11] = 0xff, 10, 1, 2, 3},
+					  .port = 99};
+	struct rule_end ends[RULE_ENDS_MAX];
+	char port[8];
+
+	(void)state;
+	assert_int_equal(rules_add(&rules, RULE_PROGRAM, RULE_DENY, "sshd"), 0);
+	assert_int_equal(rules_ends(&rules, ends), 0);
+	assert_int_equal(rules_add(&rules, RULE_ADDRESS, RULE_ALLOW, "10.1.0.0/16"), 0);
+	assert_int_equal(rules_add(&rules, RULE_PORT, RULE_DENY, "90-99"), 0);
+	assert_int_equal(rules_ends(&rules, ends), 2);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_true(rule_end_valid(&ends[i]));
+		assert_true(rule_end_matches(&ends[i], &high));
+		assert_int_equal(ends[i].verdict,
+				 ends[i].kind == RULE_PORT ? RULE_DENY : RULE_ALLOW);
+	}
+	for (unsigned int i = 2; i < RULE_ENDS_MAX; i++) {
+		snprintf(port, sizeof(port), "%u", i);
+		assert_int_equal(rules_add(&rules, RULE_PORT, RULE_ALLOW, port), 0);
+	}
+	assert_int_equal(rules_ends(&rules, ends), RULE_ENDS_MAX);
+	assert_int_equal(rules_add(&rules, RULE_PORT, RULE_DENY, "7"), -E2BIG);
+	assert_int_equal(rules_add(&rules, RULE_ADDRESS, RULE_DENY, "::1"), -E2BIG);
+	assert_int_equal(rules_add(&rules, RULE_PROGRAM, RULE_DENY, "vsftpd"), 0);
+}
+
 int main(void)
 {
 #define RULE_TEST(name) cmocka_unit_test_teardown(name, clear)
@@ -134,6 +165,7 @@ int main(void)
 		RULE_TEST(a_mapped_address_is_the_ipv4_one),
 		RULE_TEST(programs_are_compared_whole),
 		RULE_TEST(a_bad_list_adds_nothing),
+		RULE_TEST(ports_and_addresses_are_told_to_shims_and_not_more_than_fit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
