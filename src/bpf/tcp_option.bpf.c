@@ -246,12 +246,12 @@ static __always_inline int say_verdict(struct bpf_sockopt *call, struct bpf_sock
 	return 1;
 }
 
-/* A listener's callbacks outlive its wish. */
-static __always_inline void stop_offering(struct bpf_sock *socket)
+/* A listener's callbacks outlive its wish.  They write the option, and then its children must be told of it. */
+static __always_inline int stops_offering(struct bpf_sock *socket)
 {
 	int none = 0;
 
-	(void)bpf_setsockopt(socket, TCP, CALLBACK_FLAGS, &none, sizeof(none));
+	return bpf_setsockopt(socket, TCP, CALLBACK_FLAGS, &none, sizeof(none)) == 0;
 }
 
 SEC("cgroup/setsockopt")
@@ -274,8 +274,9 @@ int smcu_set(struct bpf_sockopt *call)
 	state = bpf_sk_storage_get(&smcu_sockets, socket, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!state)
 		return 0;
-	if ((state->flags & TCP_OPTION_OFFER) && !(*wishes & TCP_OPTION_OFFER))
-		stop_offering(socket);
+	if ((state->flags & TCP_OPTION_OFFER) && !(*wishes & TCP_OPTION_OFFER) &&
+	    !stops_offering(socket) && socket->state == BPF_TCP_LISTEN)
+		return 0;
 	state->flags = (state->flags & ~TCP_OPTION_WISHES) | *wishes;
 	call->optlen = -1; /* done: not to the kernel */
 	return 1;

@@ -18,7 +18,7 @@
  *     on a socket that asked for TCP_OPTION_OFFER.  Its errno is the answer: EALREADY: both ends sent the
  *     option; EINPROGRESS: it is not established; 0: it is TCP.
  *
- * A listener whose wishes become 0 offers no more (on kernels before 6.11 it goes on answering offers).
+ * A listener that takes its offer back offers no more.  On kernels before 6.11 it cannot be taken back: EPERM.
  *
  * The daemon reads the words in the map, by the socket that it was passed.  There is no
  * program for getsockopt(2): one would make every getsockopt(2) on every socket of the cgroup wait

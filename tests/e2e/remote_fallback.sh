@@ -201,4 +201,22 @@ check and_it_serves_who_speaks_smcr run_on b timeout 60 "$exchange" connect --ad
 really_remote which_was_smcr a 1 0
 stop "$server"
 
+# One that accepts late, but before the client's host declines, is waited for.
+next_port
+smcr=$(remote_count a smcr)
+start_on server b smcu_run python3 -c '
+import socket, sys, time
+listener = socket.create_server(("10.9.0.2", int(sys.argv[1])))
+time.sleep(3)
+talk, _ = listener.accept()
+while part := talk.recv(100000):
+    talk.sendall(part)
+' "$port"
+server=$pid
+wait_listens b "$port"
+check with_require_a_server_that_accepts_late_is_waited_for \
+	on a "$SMCU" run --require timeout 60 "$exchange" connect --address=10.9.0.2 --port="$port"
+really_remote and_is_smcr a 1 "$smcr"
+stop "$server"
+
 finish
