@@ -334,8 +334,8 @@ static void an_idle_group_lingers_and_is_deleted(void **state)
 		connection_abort(connection);
 		complete(t, &group->link);
 		expire(t, &connection->limit);
-		assert_int_equal(lingers(t, group), (i < 2 ? 600000 : 5000) +
-							    (role == PROTO_CLIENT ? 10000 : 0));
+		assert_int_equal(lingers(t, group),
+				 (i < 2 ? 600000 : 5000) + (role == PROTO_CLIENT ? 10000 : 0));
 		assert_true(group->linger.running);
 		forget(t);
 		expire(t, &group->linger);

@@ -385,9 +385,9 @@ static void tcp_is_kept_alive_and_what_it_was_is_noted(void **state)
 
 		propose(&b);
 		if (before)
-			assert_int_equal(setsockopt(b.end.tcp, SOL_SOCKET, SO_KEEPALIVE, &on,
-						    sizeof(on)),
-					 0);
+			assert_int_equal(
+				setsockopt(b.end.tcp, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)),
+				0);
 		run(10);
 		assert_int_equal(kept_alive(&b.end), before); /* it may become TCP */
 		agree(&b);
