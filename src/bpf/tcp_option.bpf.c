@@ -5,7 +5,7 @@
  * See tcp_option.h for what it does, and for who asks it.  The option is RFC 6994's shared
  * experimental one with SMC's identifier (RFC 7609, appendix A): FE 06 E2 D4 C3 D9.
  *
- * A SYN-ACK carries it only if the SYN did.  The listener saves SYNs, since the SYN-ACK may have to be
+ * A SYN-ACK carries it only if the SYN did, and the port's listeners offer it.  The listener saves SYNs, since the SYN-ACK may have to be
  * sent again when the SYN is long gone.  Callbacks are asked for while they are needed and no longer:
  * established connections run no program.
  */
@@ -26,8 +26,12 @@
 #define OPTION_BYTES 6
 #define CROWDED_MAX 4096
 #define MUTE_MAX 4096
+#define PORTS 65536
+#define PORT_BITS 16
+#define SPREAD 0x9e3779b97f4a7c15ULL /* of numbers that follow each other */
 #define INET 2 /* AF_INET */
-#define CALLBACK_FLAGS 1008 /* TCP_BPF_SOCK_OPS_CB_FLAGS */
+#define HEADERS BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG
+#define STATES BPF_SOCK_OPS_STATE_CB_FLAG
 #define AGREED_ALREADY (-114) /* -EALREADY */
 #define IN_PROGRESS (-115) /* -EINPROGRESS */
 
@@ -66,6 +70,29 @@ struct {
 	__type(value, __u64);
 } smcu_mute SEC(".maps");
 
+/*
+ * By port_index(): within a network namespace ports do not meet; where those of two namespaces do, a
+ * listener may offer in vain.  Counts and not a set: entries come and go at once on several processors.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PORTS);
+	__type(key, __u32);
+	__type(value, struct tcp_option_port);
+} smcu_ports SEC(".maps");
+
+static __always_inline struct tcp_option_port *port_of(__u64 netns, __u32 port)
+{
+	__u32 index = (port ^ (__u32)(netns * SPREAD >> (64 - PORT_BITS))) & (PORTS - 1);
+
+	return bpf_map_lookup_elem(&smcu_ports, &index);
+}
+
+static __always_inline struct tcp_option_port *own_port(struct bpf_sock_ops *call)
+{
+	return port_of(bpf_get_netns_cookie(call), call->local_port);
+}
+
 static __always_inline struct tcp_option_state *state_of(struct bpf_sock_ops *call)
 {
 	struct bpf_sock *socket = call->sk;
@@ -80,16 +107,14 @@ static __always_inline int is_there(struct bpf_sock_ops *call, __u64 where)
 	return bpf_load_hdr_opt(call, &option, sizeof(option), where) == OPTION_BYTES;
 }
 
-static __always_inline void want_headers(struct bpf_sock_ops *call)
+static __always_inline void want(struct bpf_sock_ops *call, __u32 callbacks)
 {
-	bpf_sock_ops_cb_flags_set(call,
-				  call->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+	bpf_sock_ops_cb_flags_set(call, call->bpf_sock_ops_cb_flags | callbacks);
 }
 
-static __always_inline void forget_headers(struct bpf_sock_ops *call)
+static __always_inline void forget(struct bpf_sock_ops *call, __u32 callbacks)
 {
-	bpf_sock_ops_cb_flags_set(call, call->bpf_sock_ops_cb_flags &
-						~BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+	bpf_sock_ops_cb_flags_set(call, call->bpf_sock_ops_cb_flags & ~callbacks);
 }
 
 /* The same cookie becomes that of the accepted socket. */
@@ -123,10 +148,23 @@ static __always_inline int is_mute(struct bpf_sock_ops *call)
 	return until && bpf_ktime_get_ns() < *until;
 }
 
+static __always_inline void begin_listening(struct bpf_sock_ops *call,
+					    struct tcp_option_state *state)
+{
+	struct tcp_option_port *port = own_port(call);
+	int one = 1;
+
+	if (!port)
+		return;
+	bpf_setsockopt(call, TCP, SAVE_SYN, &one, sizeof(one));
+	state->flags |= TCP_OPTION_COUNTED;
+	__sync_fetch_and_add(&port->offering, 1);
+	want(call, HEADERS | STATES);
+}
+
 static __always_inline void begin(struct bpf_sock_ops *call, int listens)
 {
 	struct tcp_option_state *state = state_of(call);
-	int one = 1;
 
 	if (!state)
 		return;
@@ -136,8 +174,36 @@ static __always_inline void begin(struct bpf_sock_ops *call, int listens)
 	if (!(state->flags & TCP_OPTION_OFFER))
 		return;
 	if (listens)
-		bpf_setsockopt(call, TCP, SAVE_SYN, &one, sizeof(one));
-	want_headers(call);
+		begin_listening(call, state);
+	else
+		want(call, HEADERS);
+}
+
+/* A listener is closed (or shut down, and may begin anew). */
+static __always_inline void end_listening(struct bpf_sock_ops *call)
+{
+	struct tcp_option_state *state = state_of(call);
+	struct tcp_option_port *port = own_port(call);
+
+	if (!state || !port || call->args[0] != BPF_TCP_LISTEN)
+		return;
+	if (state->flags & TCP_OPTION_COUNTED)
+		__sync_fetch_and_add(&port->offering, -1);
+	if (state->flags & TCP_OPTION_WITHDRAWN)
+		__sync_fetch_and_add(&port->withdrawn, -1);
+	state->flags &= ~(TCP_OPTION_COUNTED | TCP_OPTION_WITHDRAWN);
+}
+
+/* May a SYN-ACK carry it?  If not, but some listener there offers, the connection may be that one's. */
+static __always_inline int may_answer(struct bpf_sock_ops *call)
+{
+	struct tcp_option_port *port = own_port(call);
+
+	if (!port)
+		return 0;
+	if (port->withdrawn && port->offering > port->withdrawn)
+		note_crowded(call);
+	return port->offering && !port->withdrawn;
 }
 
 static __always_inline void make_room(struct bpf_sock_ops *call)
@@ -147,7 +213,7 @@ static __always_inline void make_room(struct bpf_sock_ops *call)
 	if (call->skb_tcp_flags & TCP_ACK) {
 		if (call->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE)
 			return; /* nothing of it will be remembered */
-		if (!is_there(call, BPF_LOAD_HDR_OPT_TCP_SYN))
+		if (!is_there(call, BPF_LOAD_HDR_OPT_TCP_SYN) || !may_answer(call))
 			return;
 	}
 	if (bpf_reserve_hdr_opt(call, OPTION_BYTES, 0))
@@ -182,7 +248,7 @@ static __always_inline void connected(struct bpf_sock_ops *call)
 	if ((state->flags & TCP_OPTION_OFFER) && is_there(call, 0))
 		state->flags |= TCP_OPTION_AGREED;
 	state->flags |= TCP_OPTION_ESTABLISHED | TCP_OPTION_ACTIVE;
-	forget_headers(call);
+	forget(call, HEADERS);
 }
 
 /*
@@ -204,7 +270,8 @@ static __always_inline void accepted(struct bpf_sock_ops *call)
 	    (call->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG))
 		state->flags |= TCP_OPTION_AGREED;
 	state->flags |= TCP_OPTION_ESTABLISHED;
-	forget_headers(call);
+	state->flags &= ~(TCP_OPTION_COUNTED | TCP_OPTION_WITHDRAWN); /* the listener's */
+	forget(call, HEADERS | STATES);
 }
 
 SEC("sockops")
@@ -216,6 +283,9 @@ int smcu_sockops(struct bpf_sock_ops *call)
 		break;
 	case BPF_SOCK_OPS_TCP_LISTEN_CB:
 		begin(call, 1);
+		break;
+	case BPF_SOCK_OPS_STATE_CB:
+		end_listening(call);
 		break;
 	case BPF_SOCK_OPS_HDR_OPT_LEN_CB:
 		make_room(call);
@@ -246,12 +316,17 @@ static __always_inline int say_verdict(struct bpf_sockopt *call, struct bpf_sock
 	return 1;
 }
 
-/* A listener's callbacks outlive its wish.  They write the option, and then its children must be told of it. */
-static __always_inline int stops_offering(struct bpf_sock *socket)
+/* A listener's wish is taken back, or comes back: its port says so where its SYN-ACKs are made. */
+static __always_inline void withdraw(struct bpf_sockopt *call, struct bpf_sock *socket,
+				     struct tcp_option_state *state, int offers)
 {
-	int none = 0;
+	struct tcp_option_port *port = port_of(bpf_get_netns_cookie(call), socket->src_port);
 
-	return bpf_setsockopt(socket, TCP, CALLBACK_FLAGS, &none, sizeof(none)) == 0;
+	if (!port || !(state->flags & TCP_OPTION_COUNTED) ||
+	    (offers != 0) != ((state->flags & TCP_OPTION_WITHDRAWN) != 0))
+		return;
+	__sync_fetch_and_add(&port->withdrawn, offers ? -1 : 1);
+	state->flags ^= TCP_OPTION_WITHDRAWN;
 }
 
 SEC("cgroup/setsockopt")
@@ -274,9 +349,7 @@ int smcu_set(struct bpf_sockopt *call)
 	state = bpf_sk_storage_get(&smcu_sockets, socket, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!state)
 		return 0;
-	if ((state->flags & TCP_OPTION_OFFER) && !(*wishes & TCP_OPTION_OFFER) &&
-	    !stops_offering(socket) && socket->state == BPF_TCP_LISTEN)
-		return 0;
+	withdraw(call, socket, state, (*wishes & TCP_OPTION_OFFER) != 0);
 	state->flags = (state->flags & ~TCP_OPTION_WISHES) | *wishes;
 	call->optlen = -1; /* done: not to the kernel */
 	return 1;

@@ -18,7 +18,10 @@
  *     on a socket that asked for TCP_OPTION_OFFER.  Its errno is the answer: EALREADY: both ends sent the
  *     option; EINPROGRESS: it is not established; 0: it is TCP.
  *
- * A listener that takes its offer back offers no more.  On kernels before 6.11 it cannot be taken back: EPERM.
+ * A listener whose wishes become 0 offers no more: no SYN-ACK from its port carries the option until it is closed.
+ * A SYN-ACK is made where only the port can be seen, not the listener, so offering and withdrawn listeners are
+ * counted by port: the option is written where somebody offers and nobody has withdrawn.  Others that offer at
+ * that port (SO_REUSEPORT) are TCP meanwhile.  So is a listener that is older than the programs, of which they know nothing.
  *
  * The daemon reads the words in the map, by the socket that it was passed.  There is no
  * program for getsockopt(2): one would make every getsockopt(2) on every socket of the cgroup wait
@@ -48,6 +51,8 @@
 #define TCP_OPTION_ESTABLISHED (1U << 8) /* the three-way handshake was seen */
 #define TCP_OPTION_ACTIVE (1U << 9) /* this end sent the SYN */
 #define TCP_OPTION_AGREED (1U << 10) /* both ends sent the option: a rendezvous follows */
+#define TCP_OPTION_COUNTED (1U << 11) /* a listener in tcp_option_port.offering */
+#define TCP_OPTION_WITHDRAWN (1U << 12) /* and one in tcp_option_port.withdrawn */
 
 /**
  * struct tcp_option_state - what is known of one socket
@@ -59,6 +64,16 @@ struct tcp_option_state {
 	__u32 sent;
 	__u32 received;
 	__u32 reserved;
+};
+
+/**
+ * struct tcp_option_port - listeners at one port
+ * @offering: that were opted in when they began to listen, and are not closed
+ * @withdrawn: those of them whose wish was taken back
+ */
+struct tcp_option_port {
+	__u32 offering;
+	__u32 withdrawn;
 };
 
 /**

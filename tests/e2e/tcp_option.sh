@@ -41,7 +41,30 @@ for family in "" --ipv6; do
 		"before: TCP|client: TCP|server: TCP"
 	verdict "a_withdrawn_listener_is_tcp$name" "$(probe offer offer $family --verdict --withdraw)" \
 		"before: EINPROGRESS|client: TCP|server: TCP"
+	verdict "its_port_is_free_for_the_next$name" "$(probe offer offer $family --verdict --withdraw --again)" \
+		"before: EINPROGRESS|client: EALREADY|server: EALREADY"
+	# Whichever of the two the kernel chooses: both ends must say the same.
+	verdict "one_beside_it_is_tcp_as_well$name" \
+		"$(for _ in 1 2 3 4 5 6; do probe offer offer $family --verdict --withdraw --beside; done | sort -u)" \
+		"before: EINPROGRESS|client: TCP|server: TCP"
+	verdict "two_that_offer_at_one_port_agree$name" "$(probe offer offer $family --verdict --beside)" \
+		"before: EINPROGRESS|client: EALREADY|server: EALREADY"
 done
+
+# A listener that is older than the programs: nothing is known of it, so it must not answer.
+mkfifo "$scratch/go"
+"$programs/tcp_option" offer offer --verdict --pause <"$scratch/go" >"$scratch/older" 2>&1 &
+older=$!
+exec 3>"$scratch/go"
+wait_until 10 grep -q listening "$scratch/older"
+daemon_kill
+check nothing_is_attached_in_between wait_until 5 nothing_attached
+daemon_start
+echo >&3
+exec 3>&-
+wait "$older"
+verdict an_older_listener_is_tcp_to_both_ends "$(paste -sd '|' "$scratch/older")" \
+	"listening|before: EINPROGRESS|client: TCP|server: TCP"
 
 # The instance is shared, and stays for as long as there is a daemon.
 first=$daemon first_socket=$SMCU_SOCKET

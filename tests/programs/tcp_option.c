@@ -2,16 +2,19 @@
 /*
  * tcp_option - what the kernel side of the TCP option knows of the two ends of a connection
  *
- *   tcp_option CLIENT SERVER [--ipv6] [--verdict] [--withdraw]
+ *   tcp_option CLIENT SERVER [--ipv6] [--verdict] [--withdraw] [--again | --beside] [--pause]
  *
  * CLIENT, SERVER: what the end asks for before connect or listen: "none", "trace" or "offer".  Prints
  * a line an end, and whether their sequence numbers are each other's.  With --verdict: only what the ends are
- * told, before and after they are connected.  With --withdraw the listener's wishes are 0 before the connect.
+ * told, before and after they are connected.  With --withdraw the listener's wishes are 0 before the connect; with
+ * --again it is closed then, and a new one listens at its port; with --beside another one does (SO_REUSEPORT) while it is
+ * still there.  With --pause it says "listening" and waits for a line of input before anything else happens.
  */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -83,6 +86,29 @@ static socklen_t loopback(int family, struct sockaddr_storage *address)
 	return family == AF_INET ? sizeof(*in) : sizeof(*in6);
 }
 
+static void listen_at(int listener, const char *what, struct sockaddr_storage *address,
+		      socklen_t *length)
+{
+	const int on = 1;
+
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	setsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+	ask(listener, what);
+	if (bind(listener, (struct sockaddr *)address, *length) < 0 || listen(listener, 5) < 0 ||
+	    getsockname(listener, (struct sockaddr *)address, length) < 0)
+		die("listen");
+}
+
+/* The one of both that the kernel has chosen. */
+static int accept_either(int one, int other)
+{
+	struct pollfd both[2] = {{.fd = one, .events = POLLIN}, {.fd = other, .events = POLLIN}};
+
+	if (poll(both, 2, 10000) <= 0)
+		die("accept");
+	return accept(both[0].revents ? one : other, NULL, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	const int family = option_given(argc, argv, "ipv6") ? AF_INET6 : AF_INET;
@@ -90,23 +116,35 @@ int main(int argc, char **argv)
 	struct tcp_option_state ends[2];
 	struct sockaddr_storage address;
 	socklen_t length = loopback(family, &address);
-	int server;
+	int server, second = -1;
+	char line[8];
 
 	if (argc < 3)
 		die("usage: tcp_option CLIENT SERVER [--ipv6]");
-	ask(listener, argv[2]);
+	listen_at(listener, argv[2], &address, &length);
+	if (option_given(argc, argv, "pause")) {
+		puts("listening");
+		fflush(stdout);
+		(void)!fgets(line, sizeof(line), stdin);
+	}
 	ask(client, argv[1]);
-	if (bind(listener, (struct sockaddr *)&address, length) < 0 || listen(listener, 5) < 0 ||
-	    getsockname(listener, (struct sockaddr *)&address, &length) < 0)
-		die("listen");
 	if (option_given(argc, argv, "withdraw"))
 		(void)setsockopt(listener, TCP_OPTION_LEVEL, TCP_OPTION_ASK, &(int){0},
 				 sizeof(int));
+	if (option_given(argc, argv, "again")) {
+		close(listener);
+		listener = socket(family, SOCK_STREAM, 0);
+		listen_at(listener, argv[2], &address, &length);
+	}
+	if (option_given(argc, argv, "beside")) {
+		second = socket(family, SOCK_STREAM, 0);
+		listen_at(second, argv[2], &address, &length);
+	}
 	if (option_given(argc, argv, "verdict"))
 		printf("before: %s\n", verdict(client));
 	if (connect(client, (struct sockaddr *)&address, length) < 0)
 		die("connect");
-	server = accept(listener, NULL, NULL);
+	server = accept_either(listener, second);
 	if (server < 0)
 		die("accept");
 	if (option_given(argc, argv, "verdict")) {
