@@ -172,11 +172,9 @@ void offer_withdraw(struct connection *connection)
 	if (connection_phase(connection) != PHASE_LISTENING ||
 	    !atomic_compare_exchange_strong(&connection->offer, &over, OFFER_WITHDRAWN))
 		return;
-	if (libc.setsockopt(connection->fd, TCP_OPTION_LEVEL, TCP_OPTION_ASK, &wishes,
-			    sizeof(wishes)) < 0 &&
-	    errno == EPERM)
-		atomic_store(&connection->offer, OFFER_OVER); /* its SYN-ACKs go on promising */
-	else if (connection->defer_accept)
+	(void)libc.setsockopt(connection->fd, TCP_OPTION_LEVEL, TCP_OPTION_ASK, &wishes,
+			      sizeof(wishes));
+	if (connection->defer_accept)
 		(void)libc.setsockopt(connection->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT,
 				      &connection->defer_accept, sizeof(connection->defer_accept));
 	errno = saved;
