@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "shim/bell.h"
@@ -41,13 +40,15 @@
  * struct polling - one call in progress
  * @fds, @count: the program's
  * @connections: one each, NULL where the kernel serves the descriptor
- * @sleeping: the translated set, PER_FD a descriptor
+ * @sleeping: the translated set, room for PER_FD a descriptor
+ * @widths: how many of it stand for one: the kernel allows no more in all than RLIMIT_NOFILE
  */
 struct polling {
 	struct pollfd *fds;
 	nfds_t count;
 	struct connection **connections;
 	struct pollfd *sleeping;
+	uint8_t *widths;
 };
 
 /* Find the connections and count as a poller of each. */
@@ -235,20 +236,19 @@ static struct timespec *time_left(uint64_t deadline, struct timespec *left)
 static int sleep_on_all(struct polling *polling, nfds_t translated, uint64_t deadline,
 			const sigset_t *mask)
 {
+	struct pollfd *to = polling->sleeping;
 	bool bells_live = true, trims;
 	struct timespec left;
 	uint64_t now;
 	int n;
 
-	for (nfds_t i = 0; i < polling->count; i++) {
-		struct pollfd *to = &polling->sleeping[i * PER_FD];
-
-		memset(to, 0, PER_FD * sizeof(*to));
-		to[1].fd = to[2].fd = -1;
+	for (nfds_t i = 0; i < polling->count; to += polling->widths[i++]) {
+		polling->widths[i] = polling->fds[i].fd >= 0;
 		if (is_translated(polling, i)) {
 			bells_live &= translate(&polling->fds[i], polling->connections[i], to);
+			polling->widths[i] = PER_FD;
 			translated--;
-		} else {
+		} else if (polling->widths[i]) {
 			to[0] = polling->fds[i];
 		}
 	}
@@ -260,8 +260,8 @@ static int sleep_on_all(struct polling *polling, nfds_t translated, uint64_t dea
 	trims = wants_trim(polling);
 	if (trims && deadline > now + STREAM_IDLE_NS)
 		deadline = now + STREAM_IDLE_NS;
-	n = libc.ppoll(polling->sleeping, polling->count * PER_FD, time_left(deadline, &left),
-		       mask);
+	n = libc.ppoll(polling->sleeping, (nfds_t)(to - polling->sleeping),
+		       time_left(deadline, &left), mask);
 	for (nfds_t i = 0; n == 0 && trims && i < polling->count; i++)
 		if (is_translated(polling, i))
 			stream_trim(polling->connections[i]);
@@ -270,11 +270,12 @@ static int sleep_on_all(struct polling *polling, nfds_t translated, uint64_t dea
 
 static void note_wakes(struct polling *polling)
 {
-	for (nfds_t i = 0; i < polling->count; i++) {
-		const struct pollfd *from = &polling->sleeping[i * PER_FD];
+	const struct pollfd *from = polling->sleeping;
+
+	for (nfds_t i = 0; i < polling->count; from += polling->widths[i++]) {
 		struct connection *connection = polling->connections[i];
 
-		if (!is_translated(polling, i))
+		if (polling->widths[i] != PER_FD || !is_translated(polling, i))
 			continue;
 		readiness_note(connection, from[0].revents);
 		if ((from[0].revents & (POLLIN | POLLPRI)) && receive_has_moved(connection))
@@ -436,8 +437,12 @@ int poll_all(struct pollfd *fds, nfds_t count, const struct timespec *timeout, c
 {
 	struct connection *few[ON_STACK];
 	struct pollfd few_own[ON_STACK], few_sleeping[ON_STACK * PER_FD];
-	struct polling polling = {
-		.fds = few_own, .count = count, .connections = few, .sleeping = few_sleeping};
+	uint8_t few_widths[ON_STACK];
+	struct polling polling = {.fds = few_own,
+				  .count = count,
+				  .connections = few,
+				  .sleeping = few_sleeping,
+				  .widths = few_widths};
 	void *many = NULL;
 	int n;
 
@@ -446,7 +451,7 @@ int poll_all(struct pollfd *fds, nfds_t count, const struct timespec *timeout, c
 	    (settings.sandboxed && !remote_any()))
 		return 0;
 	if (count > ON_STACK) {
-		many = malloc(count * (sizeof(*few) + (1 + PER_FD) * sizeof(*few_own)));
+		many = malloc(count * (sizeof(*few) + (1 + PER_FD) * sizeof(*few_own) + 1));
 		if (!many) {
 			*ours = true;
 			return -ENOMEM;
@@ -454,6 +459,7 @@ int poll_all(struct pollfd *fds, nfds_t count, const struct timespec *timeout, c
 		polling.connections = many;
 		polling.fds = (struct pollfd *)(polling.connections + count);
 		polling.sleeping = polling.fds + count;
+		polling.widths = (uint8_t *)(polling.sleeping + count * PER_FD);
 	}
 	n = poll_copied(fds, &polling, timeout, mask, ours);
 	free(many);

@@ -25,6 +25,7 @@ bool fd_table_is_certain;
 static int hidden_floor;
 static int hidden_most;
 static _Atomic int hidden_count;
+static _Atomic int highest_known; /* connections and epolls, now or before: the kernel's table never shrinks */
 
 int fd_limited(int fd)
 {
@@ -124,6 +125,8 @@ bool fd_table_set(int fd, uintptr_t value)
 		return false;
 	while (value && end <= fd && !atomic_compare_exchange_weak(&fd_table_end, &end, fd + 1))
 		;
+	if (value > FD_HIDDEN && fd > atomic_load_explicit(&highest_known, memory_order_relaxed))
+		atomic_store_explicit(&highest_known, fd, memory_order_relaxed);
 	atomic_store_explicit(&fd_table[fd], value, memory_order_release);
 	return true;
 }
@@ -221,4 +224,24 @@ void fd_each_open(void (*visit)(int fd, void *context), void *context)
 	}
 	for (int fd = 0; fd < WITHOUT_PROC; fd++)
 		visit(fd, context);
+}
+
+static void note_highest(int fd, void *context)
+{
+	int *highest = context;
+
+	if (fd > *highest && !fd_is_hidden(fd))
+		*highest = fd;
+}
+
+int fd_kernel_table(void)
+{
+	int highest = atomic_load(&highest_known), size = 64;
+
+	fd_each_open(note_highest, &highest);
+	if (highest < size)
+		return size;
+	for (size = 128; size <= highest;)
+		size *= 2;
+	return size;
 }

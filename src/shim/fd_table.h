@@ -117,6 +117,13 @@ void fd_unhide_at(int *place);
  */
 void fd_each_open(void (*visit)(int fd, void *context), void *context);
 
+/**
+ * fd_kernel_table - how large would the kernel's table of descriptors be without the hidden ones?
+ *
+ * select(2) looks no further, whatever it is told.  Slow.  Return: a multiple of 64.
+ */
+int fd_kernel_table(void);
+
 /* fd_table_is_ours - false in a vfork child, which shares our memory but not our descriptors */
 bool fd_table_is_ours(void);
 

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
@@ -254,6 +256,117 @@ static void select_is_woken(void)
 	pair_close(ends);
 }
 
+/* The kernel's sets are arrays of bits, as long as the program says. */
+enum { HIGH = 1500, WORD = 8 * sizeof(unsigned long) };
+
+struct wide_set {
+	unsigned long words[2048 / WORD];
+};
+
+static fd_set *only_high(struct wide_set *set)
+{
+	memset(set, 0, sizeof(*set));
+	set->words[HIGH / WORD] = 1UL << (HIGH % WORD);
+	return (fd_set *)set;
+}
+
+static void say_high(const char *what, const struct wide_set *set)
+{
+	say("  %s %lu", what, set->words[HIGH / WORD] >> (HIGH % WORD) & 1);
+}
+
+static void select_beyond_the_size_of_a_set(void)
+{
+	struct timeval now = {0, 0}, long_time = {5, 0};
+	struct timespec time = {5, 0};
+	struct wide_set reads, writes, others;
+	char in[10];
+	int ends[2];
+
+	raise_descriptor_limit();
+	pair_open(ends);
+	say_call("dup2", dup2(ends[1], HIGH));
+	say_call("idle",
+		 select(HIGH + 1, only_high(&reads), only_high(&writes), only_high(&others), &now));
+	say_high("readable", &reads);
+	say_high("writable", &writes);
+	say_high("exception", &others);
+	send_later(ends[0], "later", 30);
+	say_call("select", select(HIGH + 1, only_high(&reads), NULL, NULL, &long_time));
+	say_high("readable", &reads);
+	say("time left: %s", long_time.tv_sec >= 1 ? "yes" : "no");
+	send_later_join();
+	say_call("read", read(HIGH, in, 10));
+	say_call("not looked at", select(HIGH, only_high(&reads), NULL, NULL, &now));
+	say_high("as before", &reads);
+	send_later(ends[0], "later", 30);
+	reads.words[0] |= 1UL << ends[1];
+	say_call("pselect", pselect(HIGH + 1, (fd_set *)&reads, NULL, NULL, &time, NULL));
+	say_high("readable", &reads);
+	send_later_join();
+	say_call("close", close(HIGH));
+	say_call("closed", select(HIGH + 1, only_high(&reads), NULL, NULL, &now));
+	say_call("bad set", select(HIGH + 1, no_access(), NULL, NULL, &now));
+	pair_close(ends);
+}
+
+/* No further than the table of descriptors, which is small here: getdtablesize() would be a safe number. */
+static void select_ends_with_the_descriptors(void)
+{
+	char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct timeval now = {0, 0}, long_time = {5, 0};
+	fd_set *last = (fd_set *)(pages + 4096 - sizeof(*last));
+	int ends[2], most;
+
+	raise_descriptor_limit();
+	most = getdtablesize();
+	pair_open(ends);
+	memset(pages + 4096, 0x5a, 4096);
+	FD_SET(ends[1], last);
+	say_call("idle", select(most, last, NULL, NULL, &now));
+	FD_SET(ends[1], last);
+	send_later(ends[0], "later", 30);
+	say_call("select", select(most, last, NULL, NULL, &long_time));
+	say_set("readable", last, ends[1]);
+	send_later_join();
+	say("what follows is as before: %d", pages[4096] == 0x5a && pages[4096 + 512] == 0x5a);
+	say_call("mprotect", mprotect(pages + 4096, 4096, PROT_NONE));
+	say_call("select", select(most, last, NULL, NULL, &now));
+	say_call("pselect", pselect(most, last, NULL, NULL, &(struct timespec){0, 0}, NULL));
+	say_call("more than any", select(1 << 30, last, NULL, NULL, &now));
+	say_set("readable", last, ends[1]);
+	pair_close(ends);
+	munmap(pages, 8192);
+}
+
+static void poll_of_as_many_as_the_limit(void)
+{
+	const struct rlimit limit = {300, 300};
+	struct pollfd wanted[300];
+	int ends[2], pipes[2];
+	char in[10];
+
+	pair_open(ends);
+	if (pipe(pipes) < 0)
+		die("pipe");
+	say_call("setrlimit", setrlimit(RLIMIT_NOFILE, &limit));
+	for (size_t i = 0; i < 300; i++)
+		wanted[i] = (struct pollfd){i % 3 ? -1 : pipes[0], POLLIN, 0x55};
+	wanted[200].fd = ends[1];
+	say_call("idle", poll(wanted, 300, 20));
+	send_later(ends[0], "later", 30);
+	say_call("poll", poll(wanted, 300, 5000));
+	say_poll("connection", (unsigned int)wanted[200].revents);
+	say_call("read", read(ends[1], in, 10));
+	send_later_join();
+	send_later(pipes[1], "later", 30);
+	say_call("poll", poll(wanted, 300, 5000));
+	say_poll("connection", (unsigned int)wanted[200].revents);
+	say_poll("pipe", (unsigned int)wanted[201].revents);
+	send_later_join();
+	pair_close(ends);
+}
+
 static void poll_of_a_hundred(void)
 {
 	enum { COUNT = 50 };
@@ -324,6 +437,9 @@ const struct behaviour same_poll[] = {
 	{"poll_of_the_same_twice", poll_of_the_same_twice},
 	{"select_tells_readable_and_writable", select_tells_readable_and_writable},
 	{"select_is_woken", select_is_woken},
+	{"select_beyond_the_size_of_a_set", select_beyond_the_size_of_a_set},
+	{"select_ends_with_the_descriptors", select_ends_with_the_descriptors},
+	{"poll_of_as_many_as_the_limit", poll_of_as_many_as_the_limit},
 	{"poll_of_a_hundred", poll_of_a_hundred},
 	{"poll_sees_urgent_data", poll_sees_urgent_data},
 	{"poll_and_epoll_see_urgent_data_before_other_data",
