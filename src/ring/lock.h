@@ -4,8 +4,8 @@
  *
  * The word holds the holder's thread id.  A holder copies what its call can move now, piece by piece: as
  * long as the ring has room or data, which for a large call and a peer that keeps up is all of it.  It
- * does not wait for the peer with the lock; but who sends from a file or a pipe reads that with it, and
- * may sleep there.
+ * does not wait with the lock, for the peer, a file or a pipe.  (One exception: bytes spliced into a pipe
+ * that cannot be written without waiting, a FIFO, where another writer takes the room at that moment.)
  * Who waits yields, then sleeps on the word for a millisecond at a time (later for up to 16), and takes
  * the lock over from a thread that no longer exists, or that is dead and not yet waited for.
  * What the lock guards must be consistent at each instruction, since its holder may be killed at

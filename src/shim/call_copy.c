@@ -7,10 +7,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "ring/lock.h"
@@ -21,28 +25,64 @@
 #include "shim/urgent.h"
 #include "shim/user_memory.h"
 
+/* Without waiting; any failure: who waits will be told why. */
+static ssize_t read_at_once(int fd, void *to, size_t n, off64_t at)
+{
+	const struct iovec vector = {.iov_base = to, .iov_len = n};
+
+	/* No cancellation point: others wait for the lock. */
+	const long got =
+		libc.syscall(SYS_preadv2, fd, &vector, 1, (long)at, (long)(at >> 32), RWF_NOWAIT);
+
+	return got < 0 ? -EINPROGRESS : got;
+}
+
+/* One that no disk and no network is behind, and that cannot say that it need not wait (tmpfs). */
+static bool is_memory(int fd)
+{
+	struct statfs what;
+
+	return fstatfs(fd, &what) == 0 &&
+	       (what.f_type == TMPFS_MAGIC || what.f_type == RAMFS_MAGIC);
+}
+
+/**
+ * struct file_source - read at places, as the kernel does, which sets the file's position at the end
+ * @at: what is to be read next
+ * @is_memory: known to be
+ */
 struct file_source {
+	struct stream_source source;
 	int fd;
-	off_t *offset;
+	off64_t at;
+	bool is_memory;
 };
 
-static ssize_t read_file(void *context, void *to, size_t n)
+static ssize_t read_file(struct stream_source *source, void *to, size_t n, bool waits)
 {
-	struct file_source *source = context;
-	ssize_t got = source->offset ? pread(source->fd, to, n, *source->offset)
-				     : libc.read(source->fd, to, n);
+	struct file_source *file = (struct file_source *)source;
+	ssize_t got = -EINPROGRESS;
 
-	if (got > 0 && source->offset)
-		*source->offset += got;
-	return got < 0 ? -errno : got;
+	if (!waits && !file->is_memory)
+		got = read_at_once(file->fd, to, n, file->at);
+	if (!waits && got < 0 && errno == EOPNOTSUPP)
+		file->is_memory = is_memory(file->fd);
+	if (waits || (got < 0 && file->is_memory)) {
+		got = pread64(file->fd, to, n, file->at);
+		if (got < 0)
+			return -errno;
+	}
+	if (got > 0)
+		file->at += got;
+	return got;
 }
 
 /* On a connection with rings: @offset is the program's, and may be any address. */
 static ssize_t file_to_socket(struct connection *connection, int fd, int from, off64_t *offset,
 			      size_t size)
 {
+	struct file_source file = {.source.read = read_file, .fd = from};
 	off64_t at = 0;
-	struct file_source source = {.fd = from, .offset = offset ? &at : NULL};
 	ssize_t n;
 
 	/* The kernel says what is wrong with the source, and with the offset, if we ask for nothing. */
@@ -52,10 +92,18 @@ static ssize_t file_to_socket(struct connection *connection, int fd, int from, o
 		return 0;
 	if (offset && !user_copy(&at, offset, sizeof(at)))
 		return -EFAULT;
-	n = stream_fill(connection, fd, size, 0, read_file, &source);
-	if (offset && n > 0 && !user_copy(offset, &at, sizeof(at)))
+	if (!offset)
+		at = lseek64(from, 0, SEEK_CUR);
+	file.at = at;
+	n = stream_fill(connection, fd, size, 0, &file.source);
+	if (n <= 0)
+		return n == -EISDIR ? -EINVAL : n;
+	at += n; /* more may have been read than there was room for */
+	if (!offset)
+		(void)lseek64(from, at, SEEK_SET);
+	else if (!user_copy(offset, &at, sizeof(at)))
 		return -EFAULT;
-	return n == -EISDIR ? -EINVAL : n;
+	return n;
 }
 
 /* A pipe that is open in the direction wanted? */
@@ -108,16 +156,32 @@ EXPORT ssize_t sendfile(int fd, int from, off_t *offset, size_t size)
 	return sendfile64(fd, from, offset, size);
 }
 
-static ssize_t read_pipe(void *context, void *to, size_t n)
+/**
+ * struct pipe_source - waits for its first byte, as the kernel does
+ * @waits: it does
+ * @begun: it has given some
+ */
+struct pipe_source {
+	struct stream_source source;
+	int fd;
+	bool waits;
+	bool begun;
+};
+
+static ssize_t read_pipe(struct stream_source *source, void *to, size_t n, bool waits)
 {
-	int fd = *(int *)context;
-	struct pollfd look = {.fd = fd, .events = POLLIN};
+	struct pipe_source *pipe = (struct pipe_source *)source;
+	struct pollfd look = {.fd = pipe->fd, .events = POLLIN};
 	ssize_t got;
 
-	if (libc.poll(&look, 1, 0) <= 0)
-		return 0; /* never wait for a pipe with the ring held */
-	got = libc.read(fd, to, n);
-	return got < 0 ? -errno : got;
+	/* Another reader may take what poll(2) saw: then the read waits, but nobody for us. */
+	if (waits && (pipe->begun || !pipe->waits) && libc.poll(&look, 1, 0) <= 0)
+		return pipe->begun ? 0 : -EAGAIN;
+	got = waits ? libc.read(pipe->fd, to, n) : read_at_once(pipe->fd, to, n, -1);
+	if (waits && got < 0)
+		return -errno;
+	pipe->begun |= got > 0;
+	return got;
 }
 
 static ssize_t pipe_to_socket(struct connection *connection, int from, int fd, size_t size,
@@ -125,13 +189,15 @@ static ssize_t pipe_to_socket(struct connection *connection, int from, int fd, s
 {
 	struct pollfd look = {.fd = from, .events = POLLIN};
 	bool waits = !(flags & SPLICE_F_NONBLOCK) && !(libc.fcntl(from, F_GETFL) & O_NONBLOCK);
+	struct pipe_source pipe = {
+		.source = {.read = read_pipe, .is_consumed = true}, .fd = from, .waits = waits};
 
 	if (libc.poll(&look, 1, waits ? -1 : 0) < 0)
 		return -errno;
 	if (!(look.revents & (POLLIN | POLLHUP)))
 		return -EAGAIN;
 	return stream_fill(connection, fd, size, flags & SPLICE_F_NONBLOCK ? MSG_DONTWAIT : 0,
-			   read_pipe, &from);
+			   &pipe.source);
 }
 
 /* With the lock: how many of @size bytes come before an urgent one (urgent.h). */
@@ -143,12 +209,27 @@ static size_t pass_and_stop(struct connection *connection, size_t size)
 	return size < view.most ? size : view.most;
 }
 
+/* Without waiting; not all that is called a pipe can say that it would (a FIFO, or Linux before 6.5). */
+static ssize_t write_at_once(int fd, void *from, size_t n)
+{
+	const struct iovec vector = {.iov_base = from, .iov_len = n};
+	struct pollfd look = {.fd = fd, .events = POLLOUT};
+	ssize_t done = libc.syscall(SYS_pwritev2, fd, &vector, 1, -1L, -1L, RWF_NOWAIT);
+
+	if (done < 0 && errno == EOPNOTSUPP) {
+		if (libc.poll(&look, 1, 0) <= 0)
+			return -EAGAIN;
+		/* As much as poll() promises room for, while nobody else writes there. */
+		done = libc.write(fd, from, n < PIPE_BUF ? n : PIPE_BUF);
+	}
+	return done < 0 ? -errno : done;
+}
+
 /* One stretch of the ring into the pipe; 0: nothing there. */
 static ssize_t ring_to_pipe(struct connection *connection, int to, size_t size)
 {
 	struct ring *ring = &connection->receive;
 	const size_t before = ring_available(ring);
-	struct pollfd look = {.fd = to, .events = POLLOUT};
 	uint8_t *span;
 	uint64_t from;
 	ssize_t n;
@@ -160,14 +241,9 @@ static ssize_t ring_to_pipe(struct connection *connection, int to, size_t size)
 		size = pass_and_stop(connection, size);
 	n = ring_front(ring, &span);
 	if (n > 0) {
-		n = (size_t)n < size ? n : (ssize_t)size;
-		if (n > PIPE_BUF) /* what poll() promises room for */
-			n = PIPE_BUF;
-		n = libc.poll(&look, 1, 0) > 0 ? libc.write(to, span, (size_t)n) : -1;
+		n = write_at_once(to, span, (size_t)n < size ? (size_t)n : size);
 		if (n > 0)
 			ring_release(ring, (size_t)n);
-		else
-			n = look.revents & POLLOUT ? -errno : -EAGAIN;
 	}
 	if (__builtin_expect(is_remote(connection), 0))
 		urgent_after_read(connection, from);

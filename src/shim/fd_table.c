@@ -25,7 +25,8 @@ bool fd_table_is_certain;
 static int hidden_floor;
 static int hidden_most;
 static _Atomic int hidden_count;
-static _Atomic int highest_known; /* connections and epolls, now or before: the kernel's table never shrinks */
+/* Of connections and epolls, now or before: the kernel's table never shrinks. */
+static _Atomic int highest_known;
 
 int fd_limited(int fd)
 {

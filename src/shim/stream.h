@@ -101,13 +101,23 @@ ssize_t stream_send(struct connection *connection, int fd, const struct iovec *i
 		    int flags);
 
 /**
- * stream_fill - send from something that is no memory (sendfile, splice)
- * @fill: reads at most @n bytes to @to; returns bytes, 0 at the end, -errno
+ * struct stream_source - what is no memory (sendfile, splice)
+ * @read: at most @n bytes to @to; bytes, 0 at the end, -errno.  Without @waits others wait for it, and it
+ *	must not: -EINPROGRESS when it would, or cannot know.
+ * @is_consumed: what was read must be sent; else it can be read again
+ */
+struct stream_source {
+	ssize_t (*read)(struct stream_source *source, void *to, size_t n, bool waits);
+	bool is_consumed;
+};
+
+/**
+ * stream_fill - send at most @total bytes from @source
  *
- * At most @total bytes.  Stops early when @fill gives less than was asked for.
+ * Stops early when it has no more for now.
  */
 ssize_t stream_fill(struct connection *connection, int fd, size_t total, int flags,
-		    ssize_t (*fill)(void *context, void *to, size_t n), void *context);
+		    struct stream_source *source);
 
 /* stream_is_native - does the kernel serve sends, although the direction has moved? */
 bool stream_is_native(struct connection *connection, int fd);

@@ -13,6 +13,8 @@
 #include "shim/remote.h"
 #include "shim/stream_common.h"
 
+#define FILL_TCP 4096U /* bytes that TCP has room for where poll(2) says that it has any */
+
 static ssize_t kernel_send(int fd, const struct place *place, size_t most, int flags)
 {
 	struct iovec some[PLACE_VECTORS];
@@ -370,9 +372,12 @@ ssize_t stream_send(struct connection *connection, int fd, const struct iovec *i
 	return stream_result(connection, done, n);
 }
 
-/* One stretch of the ring filled; 0: full or at the end, see @end; -ESTALE: it is TCP's now. */
-static ssize_t fill_once(struct connection *connection, size_t most,
-			 ssize_t (*fill)(void *, void *, size_t), void *context, bool *end)
+/*
+ * One stretch of the ring filled; 0: full or at the end, see @end; -ESTALE: it is TCP's now; -EINPROGRESS:
+ * there is room for @room bytes, and the source is to be read without the lock.
+ */
+static ssize_t fill_once(struct connection *connection, size_t most, struct stream_source *source,
+			 size_t *room, bool *end)
 {
 	struct ring *ring = &connection->send;
 	uint8_t *to;
@@ -386,11 +391,10 @@ static ssize_t fill_once(struct connection *connection, size_t most,
 	}
 	n = ring_reserve(ring, &to);
 	if (n > 0) {
-		size_t want = (size_t)n < most ? (size_t)n : most;
-
-		want = want < RING_PIECE ? want : RING_PIECE;
-		n = fill(context, to, want);
-		*end = n < (ssize_t)want;
+		*room = (size_t)n < most ? (size_t)n : most;
+		*room = *room < RING_PIECE ? *room : RING_PIECE;
+		n = source->read(source, to, *room, false);
+		*end = n == 0 || (source->is_consumed && n < (ssize_t)*room);
 		if (n > 0)
 			ring_publish(ring, (size_t)n);
 	}
@@ -402,47 +406,60 @@ static ssize_t fill_once(struct connection *connection, size_t most,
 	return n;
 }
 
-/* By way of memory, while the direction is TCP's. */
-static ssize_t fill_by_copy(struct connection *connection, int fd, size_t most, int flags,
-			    ssize_t (*fill)(void *, void *, size_t), void *context, bool *end)
+/* What was read must be sent, although somebody took its room meanwhile. */
+static void wait_a_moment(const struct connection *connection, int fd)
 {
-	char piece[4096];
+	struct pollfd wait = {.fd = fd, .events = POLLOUT};
+
+	if (send_has_moved(connection))
+		(void)libc.poll(NULL, 0, 1);
+	else
+		(void)libc.poll(&wait, 1, 10);
+}
+
+/* By way of memory: the direction is TCP's, or the source may have to be waited for. */
+static ssize_t fill_by_copy(struct connection *connection, int fd, size_t most, int flags,
+			    struct stream_source *source, bool *end)
+{
+	char piece[16384];
 	size_t want = most < sizeof(piece) ? most : sizeof(piece), sent = 0;
-	ssize_t n;
+	ssize_t n = source->read(source, piece, want, true);
 
-	if (stream_is_nonblocking(connection, flags)) {
-		struct pollfd look = {.fd = fd, .events = POLLOUT};
-
-		if (is_draining(connection))
-			return -EAGAIN;
-		/* What was read must also be sent: only with room for all of it. */
-		if (libc.poll(&look, 1, 0) <= 0)
-			return -EAGAIN;
-	}
-	n = fill(context, piece, want);
 	*end = n < (ssize_t)want;
 	while (n > 0 && sent < (size_t)n) {
 		struct iovec rest = {.iov_base = piece + sent, .iov_len = (size_t)n - sent};
 		ssize_t part = stream_send(connection, fd, &rest, 1, flags);
 
-		if (part == -EAGAIN || part == -EINTR) { /* what was read must be sent */
-			struct pollfd wait = {.fd = fd, .events = POLLOUT};
-
-			(void)libc.poll(&wait, 1, 10);
+		if (source->is_consumed && (part == -EAGAIN || part == -EINTR)) {
+			wait_a_moment(connection, fd);
 			continue;
 		}
-		if (part < 0)
+		if (part < 0) {
+			*end = true;
 			return sent ? (ssize_t)sent : part;
+		}
 		sent += (size_t)part;
 	}
 	return n;
 }
 
+/* With room for all of it, where the call is not to wait. */
+static ssize_t fill_tcp(struct connection *connection, int fd, size_t most, int flags,
+			struct stream_source *source, bool *end)
+{
+	struct pollfd look = {.fd = fd, .events = POLLOUT};
+
+	if (stream_is_nonblocking(connection, flags) &&
+	    (is_draining(connection) || libc.poll(&look, 1, 0) <= 0))
+		return -EAGAIN;
+	return fill_by_copy(connection, fd, most < FILL_TCP ? most : FILL_TCP, flags, source, end);
+}
+
 ssize_t stream_fill(struct connection *connection, int fd, size_t total, int flags,
-		    ssize_t (*fill)(void *context, void *to, size_t n), void *context)
+		    struct stream_source *source)
 {
 	struct call call = {.before = handler_runs};
-	size_t done = 0;
+	size_t done = 0, room = 0;
 	bool end = false;
 	ssize_t n = 0;
 
@@ -450,10 +467,12 @@ ssize_t stream_fill(struct connection *connection, int fd, size_t total, int fla
 		bool in_ring = !remote_look(connection, fd) && is_attached(connection) &&
 			       send_has_moved(connection) && !stream_is_native(connection, fd);
 
-		if (in_ring)
-			n = fill_once(connection, total - done, fill, context, &end);
+		if (!in_ring)
+			n = fill_tcp(connection, fd, total - done, flags, source, &end);
 		else
-			n = fill_by_copy(connection, fd, total - done, flags, fill, context, &end);
+			n = fill_once(connection, total - done, source, &room, &end);
+		if (n == -EINPROGRESS)
+			n = fill_by_copy(connection, fd, room, flags, source, &end);
 		if (n == -ESTALE)
 			continue;
 		if (n == 0 && in_ring && !end) {

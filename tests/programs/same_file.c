@@ -251,6 +251,67 @@ static void a_proxy_that_splices(void)
 	pair_close(back);
 }
 
+/* Readers of one pipe: what poll(2) saw for one, another may have taken when it reads. */
+struct pipe_reader {
+	int from, to;
+	size_t total;
+};
+
+static void *splice_to_the_end(void *argument)
+{
+	struct pipe_reader *reader = argument;
+	ssize_t n;
+
+	while ((n = splice(reader->from, NULL, reader->to, NULL, 100, 0)) > 0)
+		reader->total += (size_t)n;
+	return NULL;
+}
+
+static void *take_to_the_end(void *argument)
+{
+	struct pipe_reader *reader = argument;
+	char in[100];
+	ssize_t n;
+
+	while ((n = read(reader->from, in, sizeof(in))) > 0)
+		reader->total += (size_t)n;
+	return NULL;
+}
+
+static void a_send_beside_a_splice_that_waits(void)
+{
+	enum { ROUNDS = 20000 };
+	struct pipe_reader splicer, taker;
+	size_t sent = 0, got = 0;
+	pthread_t threads[2];
+	int pipes[2], ends[2];
+
+	pair_open(ends);
+	if (pipe(pipes) < 0)
+		die("pipe");
+	splicer = (struct pipe_reader){.from = pipes[0], .to = ends[0]};
+	taker = (struct pipe_reader){.from = pipes[0]};
+	pthread_create(&threads[0], NULL, splice_to_the_end, &splicer);
+	pthread_create(&threads[1], NULL, take_to_the_end, &taker);
+	for (int i = 0; i < ROUNDS; i++) {
+		char in[100];
+		ssize_t n;
+
+		write_all(pipes[1], "p", 1);
+		sent += send(ends[0], "s", 1, MSG_DONTWAIT) == 1;
+		while ((n = recv(ends[1], in, sizeof(in), MSG_DONTWAIT)) > 0)
+			got += (size_t)n;
+	}
+	close(pipes[1]);
+	pthread_join(threads[0], NULL);
+	pthread_join(threads[1], NULL);
+	got += drain(ends[1]);
+	say("sent %zu, all through the pipe %d", sent, splicer.total + taker.total == ROUNDS);
+	say("all came %d", got == sent + splicer.total);
+	close(pipes[0]);
+	pair_close(ends);
+}
+
 const struct behaviour same_file[] = {
 	{"sendfile_moves_the_file_position", sendfile_moves_the_file_position},
 	{"sendfile_of_megabytes", sendfile_of_megabytes},
@@ -260,5 +321,6 @@ const struct behaviour same_file[] = {
 	{"splice_from_socket_to_pipe", splice_from_socket_to_pipe},
 	{"splice_waits_for_data", splice_waits_for_data},
 	{"a_proxy_that_splices", a_proxy_that_splices},
+	{"a_send_beside_a_splice_that_waits", a_send_beside_a_splice_that_waits},
 	{NULL, NULL},
 };
