@@ -23,6 +23,7 @@
 #include "cli/daemon_start.h"
 #include "cli/names.h"
 #include "cli/options.h"
+#include "cli/program.h"
 #include "cli/usage.h"
 
 #define PRELOAD_NAME "libsmcu-preload.so"
@@ -144,6 +145,21 @@ static int find_daemon(const struct run *run)
 	return STATUS_OK;
 }
 
+/* Into a static program no library gets. */
+static int look_at_program(const struct run *run)
+{
+	if (!program_is_static(run->argv[0]))
+		return STATUS_OK;
+	if (run->require) {
+		fprintf(stderr, "smcu: %s is statically linked: it would be plain TCP\n",
+			run->argv[0]);
+		return STATUS_FAILED;
+	}
+	fprintf(stderr, "smcu: warning: %s is statically linked: it runs as plain TCP\n",
+		run->argv[0]);
+	return STATUS_OK;
+}
+
 int command_run(int argc, char **argv)
 {
 	char library[PATH_MAX];
@@ -156,7 +172,9 @@ int command_run(int argc, char **argv)
 		fprintf(stderr, "smcu: %s is not installed\n", PRELOAD_NAME);
 		return STATUS_FAILED;
 	}
-	status = find_daemon(&run);
+	status = look_at_program(&run);
+	if (!status)
+		status = find_daemon(&run);
 	if (!status)
 		status = set_preload(library);
 	if (status)

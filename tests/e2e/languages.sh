@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Servers and clients in languages with runtimes of their own: Java's selectors and its sockets that
-# block, Ruby with a process and with a thread for each connection.  Each with plain TCP and under smcu.
+# block, Ruby with a process and with a thread for each connection, Node.  Each with plain TCP and under smcu.
 #
 #   echo_client.py, Java ====> Java (NIO, one thread)
 #   echo_client.py, Ruby ====> Ruby (fork, threads)
+#   Node ====> Node (libuv)
 #
 # time limit: 180
 . "$(dirname "$0")/lib.sh"
@@ -203,6 +204,47 @@ ruby_echoes() {
 	stop "$server"
 }
 
+# --- Node -----------------------------------------------------------------------------------------
+
+node_write() {
+	cat >"$scratch/echo.js" <<-'END'
+		const net = require("net"), crypto = require("crypto");
+		const server = net.createServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket));
+		server.listen(0, "127.0.0.1", () => {
+		    let open = 4, wrong = 0;
+		    for (let number = 0; number < 4; number++) {
+		        const talk = net.connect({ port: server.address().port, host: "127.0.0.1", allowHalfOpen: true });
+		        const sent = crypto.createHash("sha256"), got = crypto.createHash("sha256");
+		        let rounds = 0;
+		        const ask = () => {
+		            if (rounds++ == 300) return talk.end();
+		            const block = crypto.randomBytes(1 + crypto.randomInt(60000));
+		            let missing = block.length;
+		            sent.update(block);
+		            talk.removeAllListeners("data");
+		            talk.on("data", (part) => { got.update(part); missing -= part.length; if (missing == 0) ask(); });
+		            talk.write(block);
+		        };
+		        talk.on("connect", ask);
+		        talk.on("end", () => {
+		            wrong += sent.digest("hex") != got.digest("hex");
+		            if (--open == 0) { console.log("wrong " + wrong); server.close(); }
+		        });
+		    }
+		});
+	END
+}
+
+# node_echoes WAY IO_URING: libuv asks for an io_uring, where it is to, and does without
+node_echoes() {
+	local name=node_$2_${1%%_*} before
+	before=$(statistic moved)
+	verdict "${name}_talks_to_itself" \
+		"$(UV_USE_IO_URING=$2 within 60 "$1" node "$scratch/echo.js" 2>&1)" "wrong 0"
+	[ "$1" = env ] || wait_until 3 [ "$(statistic moved)" -gt "$before" ]
+	[ "$1" = env ] || really_moved "${name}_really_moved" 8 "$before"
+}
+
 java=(java -Xshare:auto -Xmx128m -XX:+UseSerialGC -cp "$scratch/java")
 if ! command -v javac >/dev/null; then
 	skip java "no java compiler"
@@ -222,6 +264,17 @@ else
 	for way in env smcu_run; do
 		ruby_echoes $way fork
 		ruby_echoes $way thread
+	done
+fi
+if ! command -v node >/dev/null; then
+	skip node "no node"
+elif ! starts node -e 0; then
+	skip node "node does not start under this sanitizer"
+else
+	node_write
+	for way in env smcu_run; do
+		node_echoes $way 0
+		node_echoes $way 1
 	done
 fi
 finish

@@ -290,3 +290,32 @@ int option_given(int argc, char **argv, const char *name)
 {
 	return option_find(argc, argv, name) != NULL;
 }
+
+long raw_call(long number, const long arguments[6])
+{
+#if defined(__x86_64__)
+	register long r10 __asm__("r10") = arguments[3], r8 __asm__("r8") = arguments[4],
+			  r9 __asm__("r9") = arguments[5];
+	long result;
+
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "a"(number), "D"(arguments[0]), "S"(arguments[1]), "d"(arguments[2]),
+			   "r"(r10), "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
+	return result;
+#elif defined(__aarch64__)
+	register long x8 __asm__("x8") = number, x0 __asm__("x0") = arguments[0],
+			 x1 __asm__("x1") = arguments[1], x2 __asm__("x2") = arguments[2],
+			 x3 __asm__("x3") = arguments[3], x4 __asm__("x4") = arguments[4],
+			 x5 __asm__("x5") = arguments[5];
+
+	__asm__ volatile("svc 0"
+			 : "+r"(x0)
+			 : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
+			 : "memory");
+	return x0;
+#else
+#error "the system call instruction of this processor is missing"
+#endif
+}

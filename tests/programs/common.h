@@ -71,6 +71,9 @@ void set_nonblocking(int fd, int on);
 /* sleep_us - really that long, signals or not */
 void sleep_us(unsigned int us);
 
+/* raw_call - a system call by the processor's instruction, which no library sees; -errno */
+long raw_call(long number, const long arguments[6]);
+
 /* now_ms - a clock that only goes forward */
 uint64_t now_ms(void);
 

@@ -26,30 +26,10 @@
 
 #define CHUNK 200U
 
-#if defined(__x86_64__)
 static long raw(long number, long a, const void *b, size_t c)
 {
-	long result;
-
-	__asm__ volatile("syscall"
-			 : "=a"(result)
-			 : "a"(number), "D"(a), "S"(b), "d"(c)
-			 : "rcx", "r11", "memory");
-	return result;
+	return raw_call(number, (const long[6]){a, (long)b, (long)c});
 }
-#elif defined(__aarch64__)
-static long raw(long number, long a, const void *b, size_t c)
-{
-	register long x8 __asm__("x8") = number, x0 __asm__("x0") = a;
-	register const void *x1 __asm__("x1") = b;
-	register size_t x2 __asm__("x2") = c;
-
-	__asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2) : "memory");
-	return x0;
-}
-#else
-#error "the system call instruction of this processor is missing"
-#endif
 
 enum way { WAY_LIBC, WAY_RAW, WAY_CHILD };
 
