@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """
 docs/semantics.md is complete and true to its names: each row that says "as TCP" names a test, each test
-that it names exists, and each behaviour of the program `same` and each function that the preload library
-exports is in it.
+that it names exists, and each behaviour of the program `same`, each function that the preload library
+exports and each option of sockets and of TCP in the system's headers is in it.
 """
 
 import os
@@ -42,12 +42,32 @@ def exported():
 
 
 def cases():
-    """All words of the scripts: a case that is named there somewhere is there."""
+    """
+    The names of the scripts' cases, as they are given to what prints a verdict.  A name that is made up while
+    the script runs counts up to there: "raw_calls_before_${bytes}_bytes" is "raw_calls_before_".
+    """
     directory = os.path.join(TOP, "tests", "e2e")
-    words = set()
+    verdicts = re.compile(r'(?:^|[\s;&|(])(?:ok|not_ok|skip|verdict|check|really_moved|stays) "?([a-z]\w*)')
+    names = set()
     for name in os.listdir(directory):
-        words |= set(re.findall(r"\w+", text_of("tests", "e2e", name)))
-    return words
+        if name.endswith(".sh"):
+            names |= set(verdicts.findall(text_of("tests", "e2e", name)))
+    return names
+
+
+def options():
+    """What the system's headers have for setsockopt(2) on a TCP socket, by name."""
+    names = set()
+    for header, pattern, end in (("asm-generic/socket.h", r"(SO_\w+)[ \t]+\w+", None),
+                                 ("linux/tcp.h", r"(TCP_\w+)[ \t]+\d+(?!\w)", "TCP_REPAIR_ON")):
+        try:
+            with open(os.path.join("/usr/include", header), encoding="utf-8") as file:
+                text = file.read()
+        except FileNotFoundError:
+            continue
+        text = text[:text.index(end)] if end else text
+        names |= set(re.findall(r"^#\s*define[ \t]+" + pattern, text, re.MULTILINE))
+    return {re.sub(r"_(OLD|NEW)$", "", name) for name in names}
 
 
 def verdict(name, wrong):
@@ -70,4 +90,5 @@ verdict("semantics_as_tcp_is_tested", {what for what, how, tests in page
 verdict("semantics_names_tests_that_exist", named - same - cases())
 verdict("semantics_has_every_behaviour", same - named)
 verdict("semantics_has_every_function", exported() - calls)
+verdict("semantics_has_every_option", options() - calls)
 sys.exit(failures > 0)

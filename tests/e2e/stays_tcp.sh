@@ -19,25 +19,25 @@ reason_comes() {
 	return 1
 }
 
-# stays WHAT REASON BYTES: works as without smcu, does not move, and says why; it would after so many bytes.
+# stays NAME REASON BYTES: works as without smcu, does not move, and says why; it would after so many bytes.
 # The daemon knows of a process that has offered something, which one of these may come before.
 stays() {
-	local before moved plain got
-	plain=$(timeout 30 "$programs/stays_tcp" "$1")
+	local before moved plain got what=${1#stays_tcp_with_}
+	plain=$(timeout 30 "$programs/stays_tcp" "$what")
 	if [ $? = 77 ]; then
-		skip "stays_tcp_with_$1" "$plain"
+		skip "$1" "$plain"
 		return
 	fi
 	moved=$(statistic moved)
 	for _ in 1 2 3 4 5; do
 		before=$(statistic "$2")
-		got=$(SMCU_MOVE_AFTER=$3 timeout 30 "$SMCU" run "$programs/stays_tcp" "$1")
+		got=$(SMCU_MOVE_AFTER=$3 timeout 30 "$SMCU" run "$programs/stays_tcp" "$what")
 		[ "$got" = "$plain" ] || break
 		reason_comes "$2" "${before:-0}" && break
 	done
-	verdict "stays_tcp_with_$1" "$got" "$plain"
-	check "stays_tcp_with_$1_for_the_reason_$2" reason_comes "$2" "${before:-0}"
-	verdict "stays_tcp_with_$1_at_both_ends" "$(statistic moved)" "$moved"
+	verdict "$1" "$got" "$plain"
+	check "${1}_for_the_reason_$2" reason_comes "$2" "${before:-0}"
+	verdict "${1}_at_both_ends" "$(statistic moved)" "$moved"
 }
 
 # The same program moves where nothing speaks against it.
@@ -105,13 +105,13 @@ $plain"
 }
 
 nothing_moves
-stays zerocopy option 0
-stays flag_zerocopy option 0
-stays repair option 0
-stays ulp option 0
+stays stays_tcp_with_zerocopy option 0
+stays stays_tcp_with_flag_zerocopy option 0
+stays stays_tcp_with_repair option 0
+stays stays_tcp_with_ulp option 0
 # Counts of bytes can only differ when there were some.
-stays sockmap second_user 1000
-stays ring_past_libc second_user 1000
+stays stays_tcp_with_sockmap second_user 1000
+stays stays_tcp_with_ring_past_libc second_user 1000
 a_ring_by_libc
 static_programs
 finish
