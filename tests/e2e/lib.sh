@@ -38,12 +38,20 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-ok() { echo "ok $1"; }
+# How programs run: $way for start, "${smcu[@]}" before a command.
+way=smcu_run smcu=("$SMCU" run) suffix=
+# plainly COMMAND...: the same cases on plain TCP, with names that end in _plain
+plainly() {
+	local way=env smcu=(env) suffix=_plain
+	"$@"
+}
+
+ok() { echo "ok $1$suffix"; }
 not_ok() {
-	echo "not ok $1 ${2:-}"
+	echo "not ok $1$suffix ${2:-}"
 	failures=$((failures + 1))
 }
-skip() { echo "skip $1 ${2:-}"; }
+skip() { echo "skip $1$suffix ${2:-}"; }
 verdict() { if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "expected '$3', got '$2'"; fi; }
 finish() { exit $((failures > 0)); }
 
@@ -162,6 +170,7 @@ statistic() { "$SMCU" stats --json | sed -n "s/.*\"$1\": *\([0-9]*\).*/\1/p" | h
 # really_moved NAME LEAST BEFORE: at least LEAST ends moved since the count was BEFORE
 really_moved() {
 	local now
+	[ -z "$suffix" ] || return 0 # plainly
 	now=$(statistic moved)
 	if [ $((${now:-0} - $3)) -ge "$2" ]; then
 		ok "$1"

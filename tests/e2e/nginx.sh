@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # nginx with sendfile and keep-alive, asked by curl and wrk: files arrive as they are, large and
-# small, whole and in ranges, whether both sides are under smcu or one.
+# small, whole and in ranges, whether both sides are under smcu, or one, or none.
 #
 # time limit: 120
 # takes: 24
@@ -66,39 +66,39 @@ fifty_files() {
 }
 
 serve_and_check() {
-	local server before way="sendfile_$1"
+	local server before how="sendfile_$1"
 	configure "$1"
-	start "nginx-$1" smcu_run nginx -p "$scratch" -c "$scratch/nginx.conf"
+	start "nginx-$1" "$way" nginx -p "$scratch" -c "$scratch/nginx.conf"
 	server=$pid
 	wait_port "$port" || {
-		not_ok "nginx_starts_under_smcu_$way"
+		not_ok "nginx_${how}_starts"
 		cat "$scratch/nginx-$1.log" "$scratch/error.log"
 		return
 	}
 	before=$(statistic moved)
-	verdict "nginx_${way}_a_big_file" \
-		"$(fetch "$SMCU" run curl -s "http://127.0.0.1:$port/big")" "$(sum_of "$site/big")"
-	verdict "nginx_${way}_a_big_file_for_a_plain_client" \
+	verdict "nginx_${how}_a_big_file" \
+		"$(fetch "${smcu[@]}" curl -s "http://127.0.0.1:$port/big")" "$(sum_of "$site/big")"
+	verdict "nginx_${how}_a_big_file_for_a_plain_client" \
 		"$(fetch curl -s "http://127.0.0.1:$port/big")" "$(sum_of "$site/big")"
-	verdict "nginx_${way}_a_big_file_slowly" \
-		"$(fetch "$SMCU" run curl -s --limit-rate 80M "http://127.0.0.1:$port/big")" \
+	verdict "nginx_${how}_a_big_file_slowly" \
+		"$(fetch "${smcu[@]}" curl -s --limit-rate 80M "http://127.0.0.1:$port/big")" \
 		"$(sum_of "$site/big")"
-	verdict "nginx_${way}_a_range" \
-		"$(fetch "$SMCU" run curl -s -r 1000001-1999999 "http://127.0.0.1:$port/big")" \
+	verdict "nginx_${how}_a_range" \
+		"$(fetch "${smcu[@]}" curl -s -r 1000001-1999999 "http://127.0.0.1:$port/big")" \
 		"$(tail -c +1000002 "$site/big" | head -c 999999 | sha256sum | cut -d ' ' -f 1)"
-	check "nginx_${way}_fifty_files_on_one_connection" fifty_files "$port" "$SMCU" run curl
-	verdict "nginx_${way}_through_a_proxy" \
-		"$(fetch "$SMCU" run curl -s "http://127.0.0.1:$((port + 1))/big")" "$(sum_of "$site/big")"
-	check "nginx_${way}_fifty_files_through_a_proxy" fifty_files $((port + 1)) "$SMCU" run curl
-	really_moved "nginx_${way}_really_moved" 6 "$before"
-	command -v wrk >/dev/null && under_load "$way"
+	check "nginx_${how}_fifty_files_on_one_connection" fifty_files "$port" "${smcu[@]}" curl
+	verdict "nginx_${how}_through_a_proxy" \
+		"$(fetch "${smcu[@]}" curl -s "http://127.0.0.1:$((port + 1))/big")" "$(sum_of "$site/big")"
+	check "nginx_${how}_fifty_files_through_a_proxy" fifty_files $((port + 1)) "${smcu[@]}" curl
+	really_moved "nginx_${how}_really_moved" 6 "$before"
+	[ "$way" = env ] || ! command -v wrk >/dev/null || under_load "$how"
 	stop "$server"
 }
 
 under_load() {
 	local before
 	before=$(statistic moved)
-	timeout 60 "$SMCU" run wrk -t 2 -c 40 -d 3 "http://127.0.0.1:$port/small.9" >"$scratch/wrk" 2>&1
+	timeout 60 "${smcu[@]}" wrk -t 2 -c 40 -d 3 "http://127.0.0.1:$port/small.9" >"$scratch/wrk" 2>&1
 	if grep -q 'requests in' "$scratch/wrk" && ! grep -q 'Socket errors\|Non-2xx' "$scratch/wrk" &&
 		[ "$(sed -n 's/^ *\([0-9]*\) requests in.*/\1/p' "$scratch/wrk")" -gt 40 ]; then
 		ok "nginx_$1_under_load"
@@ -109,6 +109,7 @@ under_load() {
 	really_moved "nginx_$1_under_load_really_moved" 40 "$before"
 }
 
+plainly serve_and_check on
 serve_and_check on
 serve_and_check off
 finish

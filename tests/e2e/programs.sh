@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Other programs people use: iperf3 both ways, Python's asyncio with a thousand connections, socat,
-# netcat-like pipes.  Content is checked wherever the program has any.
+# netcat-like pipes.  Content is checked wherever the program has any.  With plain TCP and under smcu.
 #
 # time limit: 180
 # takes: 20
@@ -16,12 +16,12 @@ iperf_moves_bytes() {
 		return
 	}
 	port=$(free_port)
-	start iperf smcu_run iperf3 -s -p "$port" -B 127.0.0.1 --forceflush
+	start iperf "$way" iperf3 -s -p "$port" -B 127.0.0.1 --forceflush
 	wait_until 10 grep -q listening "$scratch/iperf.log"
-	for options in "-P 1" "-P 8" "-P 1 -R" "-P 8 -R" "-P 2 --bidir"; do
+	for options in "$@"; do
 		before=$(statistic moved)
 		# shellcheck disable=SC2086
-		check "iperf3 $options" timeout 30 "$SMCU" run iperf3 -c 127.0.0.1 -p "$port" -t 2 $options
+		check "iperf3 $options" timeout 30 "${smcu[@]}" iperf3 -c 127.0.0.1 -p "$port" -t 2 $options
 		really_moved "iperf3 $options really moved" 2 "$before"
 	done
 	stop "$pid"
@@ -71,12 +71,12 @@ asyncio_echoes() {
 		return
 	}
 	port=$(free_port)
-	start asyncio smcu_run $python "$scratch/echo_server.py" "$port"
+	start asyncio "$way" $python "$scratch/echo_server.py" "$port"
 	wait_port "$port"
 	before=$(statistic moved)
-	check asyncio_a_few_connections timeout 60 "$SMCU" run $python "$scratch/echo_client.py" "$port" 5 50
+	check asyncio_a_few_connections timeout 60 "${smcu[@]}" $python "$scratch/echo_client.py" "$port" 5 50
 	check asyncio_a_thousand_connections \
-		timeout 100 "$SMCU" run $python "$scratch/echo_client.py" "$port" 1000 20
+		timeout 100 "${smcu[@]}" $python "$scratch/echo_client.py" "$port" 1000 20
 	really_moved asyncio_really_moved 1000 "$before"
 	check asyncio_with_a_plain_client timeout 60 $python "$scratch/echo_client.py" "$port" 20 20
 	stop "$pid"
@@ -92,22 +92,28 @@ socat_copies_a_file() {
 	sum=$(sha256sum <"$scratch/file")
 	port=$(free_port)
 	before=$(statistic moved)
-	start socat smcu_run socat -u "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr" "CREATE:$scratch/copy"
+	start socat "$way" socat -u "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr" "CREATE:$scratch/copy"
 	sleep 0.5
-	check socat_sends timeout 60 "$SMCU" run socat -u "OPEN:$scratch/file" "TCP:127.0.0.1:$port"
+	check socat_sends timeout 60 "${smcu[@]}" socat -u "OPEN:$scratch/file" "TCP:127.0.0.1:$port"
 	wait_until 10 cmp -s "$scratch/file" "$scratch/copy"
 	verdict socat_copies_a_file "$(sha256sum <"$scratch/copy")" "$sum"
 	really_moved socat_really_moved 2 "$before"
 
 	# through a program on the other side, both ways, with a half close at the end
 	port=$(free_port)
-	start shell smcu_run socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr" EXEC:"sha256sum"
+	start shell "$way" socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr" EXEC:"sha256sum"
 	sleep 0.5
 	verdict socat_half_close_reaches_a_program \
-		"$(timeout 60 "$SMCU" run socat -t 30 - "TCP:127.0.0.1:$port" <"$scratch/file")" "$sum"
+		"$(timeout 60 "${smcu[@]}" socat -t 30 - "TCP:127.0.0.1:$port" <"$scratch/file")" "$sum"
 }
 
-iperf_moves_bytes
-asyncio_echoes
-socat_copies_a_file
+# all OPTIONS...: of iperf3
+all() {
+	iperf_moves_bytes "$@"
+	asyncio_echoes
+	socat_copies_a_file
+}
+
+plainly all "-P 2 --bidir"
+all "-P 1" "-P 8" "-P 1 -R" "-P 8 -R" "-P 2 --bidir"
 finish

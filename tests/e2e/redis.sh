@@ -1,33 +1,25 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # redis, unmodified: what is stored is what is read, by single commands, pipelines, scripts, publish and
-# subscribe, beside a save in the background, and replication of 200 MB between two servers, through shared memory.
+# subscribe, beside a save in the background, and replication of 200 MB between two servers.  With plain TCP
+# (and less), and through shared memory.
 #
 # time limit: 180
 # takes: 33
 . "$(dirname "$0")/lib.sh"
 need redis-server redis-cli
 
-megabytes=${1:-200}
 daemon_start
 
 # redis NAME PORT OPTION...: a server; its number in $pid
 redis() {
-	start "$1" smcu_run redis-server --port "$2" --bind 127.0.0.1 --save "" --appendonly no \
+	start "$1" "$way" redis-server --port "$2" --bind 127.0.0.1 --save "" --appendonly no \
 		--dir "$scratch" --dbfilename "$1.rdb" --enable-debug-command yes "${@:3}"
 }
 # cli PORT COMMAND...: under smcu; plain_cli: without
-cli() { timeout 60 "$SMCU" run redis-cli -p "$@" 2>&1; }
+cli() { timeout 60 "${smcu[@]}" redis-cli -p "$@" 2>&1; }
 plain_cli() { timeout 60 redis-cli -p "$@" 2>&1; }
 answers() { [ "$(plain_cli "$1" ping)" = PONG ]; }
-
-first=$(free_port) second=$(free_port)
-redis first "$first"
-wait_until 20 answers "$first" || {
-	not_ok redis_starts_under_smcu
-	cat "$scratch/first.log"
-	finish
-}
 
 a_pipeline_of_commands() {
 	local before
@@ -54,10 +46,10 @@ a_pipeline_of_commands() {
 
 a_subscriber_hears_every_message() {
 	local number wanted
-	start subscriber smcu_run redis-cli -p "$first" subscribe news
+	start subscriber "$way" redis-cli -p "$first" subscribe news
 	wait_until 10 grep -q subscribe "$scratch/subscriber.log"
 	# Debian's redis-server is a link to another name.
-	check redis_is_listed_under_its_name grep -q /redis-server <("$SMCU" ss)
+	[ "$way" = env ] || check redis_is_listed_under_its_name grep -q /redis-server <("$SMCU" ss)
 	seq 1000 | sed 's/^/PUBLISH news message-/' >"$scratch/publish"
 	cli "$first" <"$scratch/publish" >"$scratch/receivers"
 	wait_until 10 grep -q '^message-1000$' "$scratch/subscriber.log"
@@ -78,6 +70,7 @@ replication_of_megabytes() {
 	plain_cli "$first" debug populate "$((megabytes * 10))" big 100000 >/dev/null
 	redis second "$second" --replicaof 127.0.0.1 "$first" --repl-diskless-sync yes \
 		--repl-diskless-sync-delay 0
+	pid_of_second=$pid
 	wait_until 60 in_step
 	verdict redis_replicates_to_a_second_server \
 		"$(plain_cli "$second" debug digest)" "$(plain_cli "$first" debug digest)"
@@ -93,7 +86,7 @@ replication_of_megabytes() {
 a_crowd_of_clients() {
 	local before
 	before=$(statistic moved)
-	check redis_serves_a_crowd timeout 60 "$SMCU" run redis-benchmark -p "$first" -q -n 20000 -c 50 \
+	check redis_serves_a_crowd timeout 60 "${smcu[@]}" redis-benchmark -p "$first" -q -n 20000 -c 50 \
 		-t set,get,lpush,lrange_100 -P 4
 	really_moved redis_crowd_really_moved 50 "$before"
 	verdict redis_is_still_well "$(plain_cli "$first" get key:77)" "value-77-$((77 * 7919))"
@@ -105,7 +98,7 @@ a_save_in_the_background_and_scripts() {
 	saved_since() { [ "$(plain_cli "$first" lastsave)" -gt "$saved" ]; }
 	saved=$(plain_cli "$first" lastsave)
 	sleep 1.1
-	start crowd smcu_run redis-benchmark -p "$first" -q -n 100000 -c 20 -t set,get
+	start crowd "$way" redis-benchmark -p "$first" -q -n 100000 -c 20 -t set,get
 	verdict redis_saves_in_the_background "$(cli "$first" bgsave)" "Background saving started"
 	check redis_has_saved wait_until 30 saved_since
 	verdict redis_save_went_well "$(cli "$first" info persistence | tr -d '\r' | grep rdb_last_bgsave_status)" \
@@ -119,9 +112,26 @@ a_save_in_the_background_and_scripts() {
 		"$(printf '0123456789%.0s' $(seq 500000) | sed 's/$/\n/' | md5sum)"
 }
 
-a_pipeline_of_commands
-a_save_in_the_background_and_scripts
-a_subscriber_hears_every_message
-replication_of_megabytes
-a_crowd_of_clients
+# all MEGABYTES: servers of their own, and all of it
+all() {
+	local server megabytes=$1
+	first=$(free_port) second=$(free_port)
+	redis first "$first"
+	server=$pid
+	wait_until 20 answers "$first" || {
+		not_ok redis_starts
+		cat "$scratch/first.log"
+		return
+	}
+	a_pipeline_of_commands
+	a_save_in_the_background_and_scripts
+	a_subscriber_hears_every_message
+	replication_of_megabytes
+	a_crowd_of_clients
+	stop "$pid_of_second"
+	stop "$server"
+}
+
+plainly all 20
+all "${1:-200}"
 finish

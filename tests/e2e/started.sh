@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Servers that start a program or a process for each connection, as inetd does: what they serve comes
-# whole, and the connection moves although another program than the one that accepted it drives it.
+# whole, and the connection moves although another program than the one that accepted it drives it.  With plain
+# TCP and under smcu.
 #
 # time limit: 180
 . "$(dirname "$0")/lib.sh"
@@ -16,6 +17,7 @@ git_clones_from_its_daemon() {
 	}
 	port=$(free_port)
 	export GIT_CONFIG_NOSYSTEM=1 HOME=$scratch
+	rm -rf "$scratch/origin" "$scratch/clone"
 	git init -q "$scratch/origin"
 	head -c 20000000 /dev/urandom >"$scratch/origin/big"
 	for number in $(seq 200); do
@@ -23,12 +25,12 @@ git_clones_from_its_daemon() {
 	done
 	git -C "$scratch/origin" add .
 	git -C "$scratch/origin" -c user.name=a -c user.email=a@b commit -qm all
-	start git-daemon smcu_run git daemon --reuseaddr --listen=127.0.0.1 --port="$port" \
+	start git-daemon "$way" git daemon --reuseaddr --listen=127.0.0.1 --port="$port" \
 		--base-path="$scratch" --export-all
 	server=$pid
 	wait_port "$port"
 	before=$(statistic moved)
-	check git_clones timeout 60 "$SMCU" run git clone -q "git://127.0.0.1:$port/origin" "$scratch/clone"
+	check git_clones timeout 60 "${smcu[@]}" git clone -q "git://127.0.0.1:$port/origin" "$scratch/clone"
 	check git_clone_is_whole git -C "$scratch/clone" fsck --full --no-progress
 	check git_clone_is_the_same diff -rq --exclude=.git "$scratch/origin" "$scratch/clone"
 	really_moved git_connections_really_moved 2 "$before"
@@ -37,7 +39,7 @@ git_clones_from_its_daemon() {
 
 # ask_questions PORT: how many of the answers were wrong, and what follows the last
 ask_questions() {
-	timeout 60 "$SMCU" run python3 - "$1" <<-'END'
+	timeout 60 "${smcu[@]}" python3 - "$1" <<-'END'
 		import socket, sys
 		talk = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
 		lines = talk.makefile("rwb", buffering=0)
@@ -50,12 +52,12 @@ ask_questions() {
 	END
 }
 
-# Lines to a program on standard input and output, which reads and writes them with stdio.
+# Lines to a program on standard input and output, which reads them with fgets() and answers with printf().
 a_filter_for_each_connection() {
 	local port before server
 	port=$(free_port)
-	start socat smcu_run socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" \
-		"EXEC:sed -u s/question/answer/,nofork"
+	start socat "$way" socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" \
+		"EXEC:$programs/filter,nofork"
 	server=$pid
 	wait_port "$port"
 	before=$(statistic moved)
@@ -175,11 +177,11 @@ a_process_for_each_connection() {
 			close $client;
 		}
 	END
-	start perl smcu_run perl "$scratch/server.pl" "$port"
+	start perl "$way" perl "$scratch/server.pl" "$port"
 	server=$pid
 	wait_port "$port"
 	before=$(statistic moved)
-	verdict perl_forks_and_echoes "$(timeout 60 "$SMCU" run perl -e '
+	verdict perl_forks_and_echoes "$(timeout 60 "${smcu[@]}" perl -e '
 		use IO::Socket::INET;
 		my $wrong = 0;
 		for my $k (1 .. 20) {
@@ -196,10 +198,15 @@ a_process_for_each_connection() {
 	stop "$server"
 }
 
-git_clones_from_its_daemon
-a_filter_for_each_connection
+all() {
+	git_clones_from_its_daemon
+	a_filter_for_each_connection
+	a_process_for_each_connection
+}
+
+plainly all
+all
 python_starts_a_filter_for_each_connection
 programs_without_the_shim_are_named
 a_connection_without_its_rings_is_reset
-a_process_for_each_connection
 finish
