@@ -299,6 +299,33 @@ static void note_inq(int fd, const void *value)
 	connection_put(connection);
 }
 
+/*
+ * TCP_ZEROCOPY_RECEIVE cannot map what is in the ring: as with bytes that fill no page it is told how many
+ * there are to be read.  @error: of the kernel, which knows of none.
+ */
+static bool show_unmapped(int fd, void *value, socklen_t length, int error)
+{
+	struct {
+		struct tcp_zerocopy_receive base;
+		uint32_t in_queue;
+	} told = {0};
+	const size_t size = length < sizeof(told) ? length : sizeof(told);
+	struct connection *connection = connection_get(fd);
+	uint32_t n = 0;
+
+	if (connection && is_attached(connection) && receive_has_moved(connection))
+		n = (uint32_t)ring_available(&connection->receive);
+	if (connection)
+		connection_put(connection);
+	if (!n || size < sizeof(told.base) || (error && error != EIO) ||
+	    !user_copy(&told, value, size))
+		return false;
+	told.base.length = 0;
+	told.base.recv_skip_hint = n;
+	told.in_queue = n + (error == EIO); /* the end counts, as a FIN does */
+	return user_copy(value, &told, size);
+}
+
 EXPORT int getsockopt(int fd, int level, int name, void *value, socklen_t *length)
 {
 	const int reset = ECONNRESET;
@@ -313,6 +340,10 @@ EXPORT int getsockopt(int fd, int level, int name, void *value, socklen_t *lengt
 		return 0;
 	if (result == 0 && level == SOL_SOCKET && name == SO_KEEPALIVE)
 		remote_show_keep_alive(fd, value, *length);
+	if (level == IPPROTO_TCP && name == TCP_ZEROCOPY_RECEIVE &&
+	    (result == 0 || errno != EFAULT) &&
+	    show_unmapped(fd, value, *length, result < 0 ? errno : 0))
+		return 0;
 	if (result < 0 || level != SOL_SOCKET || name != SO_ERROR || *length != sizeof(reset))
 		return result;
 	connection = connection_get(fd);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -236,6 +237,46 @@ static void nagle_and_cork(void)
 	pair_close(ends);
 }
 
+/* Too few to fill a page: they are to be read. */
+static void receive_by_mapping(int fd, const void *address)
+{
+	struct {
+		struct tcp_zerocopy_receive base;
+		uint32_t in_queue;
+		int32_t error;
+	} asked = {.base = {.address = (uintptr_t)address, .length = 16384}};
+	socklen_t size = sizeof(asked);
+
+	say_call("receive", getsockopt(fd, IPPROTO_TCP, TCP_ZEROCOPY_RECEIVE, &asked, &size));
+	say("mapped %u, to be read %u, there %u", asked.base.length, asked.base.recv_skip_hint,
+	    asked.in_queue);
+}
+
+static void a_zerocopy_receive_tells_what_is_to_be_read(void)
+{
+	char in[20];
+	void *address;
+	int ends[2];
+
+	pair_open(ends);
+	address = mmap(NULL, 16384, PROT_READ, MAP_SHARED, ends[1], 0);
+	say("mapped: %d", address != MAP_FAILED);
+	receive_by_mapping(ends[1], address);
+	say_call("write", write(ends[0], "0123456789", 10));
+	settle();
+	receive_by_mapping(ends[1], address);
+	receive_by_mapping(ends[1], (char *)address + 1);
+	say_call("read", read(ends[1], in, 4));
+	say_call("shutdown", shutdown(ends[0], SHUT_WR));
+	settle();
+	receive_by_mapping(ends[1], address);
+	say_call("read", read(ends[1], in, sizeof(in)));
+	receive_by_mapping(ends[1], address);
+	receive_by_mapping(-1, address);
+	munmap(address, 16384);
+	pair_close(ends);
+}
+
 const struct behaviour same_option[] = {
 	{"receive_time_out", receive_time_out},
 	{"receive_time_out_with_some_of_all", receive_time_out_with_some_of_all},
@@ -247,5 +288,7 @@ const struct behaviour same_option[] = {
 	{"what_the_socket_says", what_the_socket_says},
 	{"buffer_sizes_can_be_set", buffer_sizes_can_be_set},
 	{"nagle_and_cork", nagle_and_cork},
+	{"a_zerocopy_receive_tells_what_is_to_be_read",
+	 a_zerocopy_receive_tells_what_is_to_be_read},
 	{NULL, NULL},
 };
