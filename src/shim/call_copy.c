@@ -21,19 +21,28 @@
 #include "shim/bell.h"
 #include "shim/connection.h"
 #include "shim/libc.h"
+#include "shim/settings.h"
 #include "shim/stream.h"
 #include "shim/urgent.h"
 #include "shim/user_memory.h"
 
-/* Without waiting; any failure: who waits will be told why. */
-static ssize_t read_at_once(int fd, void *to, size_t n, off64_t at)
+/*
+ * Without waiting.  Return: bytes, 0 at the end, -EINPROGRESS for any failure: who waits will be told why.
+ * @unknown: set if that is not known of such a file.
+ */
+static ssize_t read_at_once(int fd, void *to, size_t n, off64_t at, bool *unknown)
 {
 	const struct iovec vector = {.iov_base = to, .iov_len = n};
+	const int saved = errno;
+	long got;
 
+	*unknown = false;
+	if (settings.sandboxed) /* which need not know of this call */
+		return -EINPROGRESS;
 	/* No cancellation point: others wait for the lock. */
-	const long got =
-		libc.syscall(SYS_preadv2, fd, &vector, 1, (long)at, (long)(at >> 32), RWF_NOWAIT);
-
+	got = libc.syscall(SYS_preadv2, fd, &vector, 1, (long)at, (long)(at >> 32), RWF_NOWAIT);
+	*unknown = got < 0 && errno == EOPNOTSUPP;
+	errno = saved;
 	return got < 0 ? -EINPROGRESS : got;
 }
 
@@ -62,10 +71,11 @@ static ssize_t read_file(struct stream_source *source, void *to, size_t n, bool 
 {
 	struct file_source *file = (struct file_source *)source;
 	ssize_t got = -EINPROGRESS;
+	bool unknown = false;
 
 	if (!waits && !file->is_memory)
-		got = read_at_once(file->fd, to, n, file->at);
-	if (!waits && got < 0 && errno == EOPNOTSUPP)
+		got = read_at_once(file->fd, to, n, file->at, &unknown);
+	if (unknown)
 		file->is_memory = is_memory(file->fd);
 	if (waits || (got < 0 && file->is_memory)) {
 		got = pread64(file->fd, to, n, file->at);
@@ -172,12 +182,13 @@ static ssize_t read_pipe(struct stream_source *source, void *to, size_t n, bool 
 {
 	struct pipe_source *pipe = (struct pipe_source *)source;
 	struct pollfd look = {.fd = pipe->fd, .events = POLLIN};
+	bool unknown;
 	ssize_t got;
 
 	/* Another reader may take what poll(2) saw: then the read waits, but nobody for us. */
 	if (waits && (pipe->begun || !pipe->waits) && libc.poll(&look, 1, 0) <= 0)
 		return pipe->begun ? 0 : -EAGAIN;
-	got = waits ? libc.read(pipe->fd, to, n) : read_at_once(pipe->fd, to, n, -1);
+	got = waits ? libc.read(pipe->fd, to, n) : read_at_once(pipe->fd, to, n, -1, &unknown);
 	if (waits && got < 0)
 		return -errno;
 	pipe->begun |= got > 0;
@@ -214,9 +225,11 @@ static ssize_t write_at_once(int fd, void *from, size_t n)
 {
 	const struct iovec vector = {.iov_base = from, .iov_len = n};
 	struct pollfd look = {.fd = fd, .events = POLLOUT};
-	ssize_t done = libc.syscall(SYS_pwritev2, fd, &vector, 1, -1L, -1L, RWF_NOWAIT);
+	ssize_t done = settings.sandboxed
+			       ? -1
+			       : libc.syscall(SYS_pwritev2, fd, &vector, 1, -1L, -1L, RWF_NOWAIT);
 
-	if (done < 0 && errno == EOPNOTSUPP) {
+	if (done < 0 && (settings.sandboxed || errno == EOPNOTSUPP)) {
 		if (libc.poll(&look, 1, 0) <= 0)
 			return -EAGAIN;
 		/* As much as poll() promises room for, while nobody else writes there. */
