@@ -102,10 +102,8 @@ static int bpf(enum bpf_cmd command, union bpf_attr *attributes)
 
 static int sockmap_make(void)
 {
-	union bpf_attr create = {.map_type = BPF_MAP_TYPE_SOCKMAP,
-				 .key_size = 4,
-				 .value_size = 4,
-				 .max_entries = 1};
+	union bpf_attr create = {
+		.map_type = BPF_MAP_TYPE_SOCKMAP, .key_size = 4, .value_size = 4, .max_entries = 1};
 
 	return bpf(BPF_MAP_CREATE, &create);
 }
@@ -114,9 +112,8 @@ static int sockmap_make(void)
 static bool sockmap_add(int map_fd, int fd)
 {
 	const int key = 0;
-	union bpf_attr update = {.map_fd = (uint32_t)map_fd,
-				 .key = (uintptr_t)&key,
-				 .value = (uintptr_t)&fd};
+	union bpf_attr update = {
+		.map_fd = (uint32_t)map_fd, .key = (uintptr_t)&key, .value = (uintptr_t)&fd};
 
 	return bpf(BPF_MAP_UPDATE_ELEM, &update) == 0;
 }
