@@ -194,6 +194,7 @@ static int select_copied(struct sets *sets, int n, const struct timespec *timeou
 	sets->many = NULL;
 	pthread_cleanup_push(sets_leave, sets);
 	result = sets_read(sets, n);
+	*ours = result == -ENOMEM; /* as the kernel's; of bad addresses the kernel tells */
 	if (result == 0)
 		result = select_read(sets, n, timeout, mask, ours);
 	pthread_cleanup_pop(1);
