@@ -28,6 +28,7 @@ static const struct {
 	[REASON_PEER_GONE] = {"peer_gone", "the peer is gone"},
 	[REASON_RENDEZVOUS] = {"rendezvous", "SMC-R is being negotiated"},
 	[REASON_DECLINED] = {"declined", "one of the hosts declined SMC-R"},
+	[REASON_BACK] = {"back", "a program at one of the ends needed TCP again"},
 };
 
 const char *reason_text(unsigned int reason)

@@ -31,6 +31,7 @@ enum reason {
 	REASON_PEER_GONE, /* it moved, and fell back when the peer went away */
 	REASON_RENDEZVOUS, /* SMC-R is being negotiated with the peer's host */
 	REASON_DECLINED, /* SMC-R was negotiated, and one of the two hosts declined */
+	REASON_BACK, /* it moved, and went back to TCP, which alone could serve one of its programs */
 	REASON_COUNT
 };
 

@@ -389,13 +389,13 @@ static void note_moved(struct connection *connection)
 	atomic_store(&connection->side->state, SIDE_SHM);
 }
 
-void move_note_back(struct connection *connection)
+void move_note_back(struct connection *connection, enum reason reason)
 {
 	struct side_record *side = connection->side;
 
 	if (atomic_load_explicit(&side->flags, memory_order_relaxed) & SIDE_BACK)
 		return;
-	atomic_store(&side->reason, is_remote(connection) ? REASON_DECLINED : REASON_SANDBOX);
+	atomic_store(&side->reason, is_remote(connection) ? REASON_DECLINED : reason);
 	atomic_store(&side->state, SIDE_TCP);
 	atomic_fetch_or(&side->flags, SIDE_BACK);
 }

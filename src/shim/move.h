@@ -101,8 +101,8 @@ void move_forbid(struct connection *connection);
  */
 ssize_t move_send(struct connection *connection, int fd, const struct place *place, size_t want);
 
-/* move_note_back - one of the ends went back to TCP: say so to people */
-void move_note_back(struct connection *connection);
+/* move_note_back - one of the ends went back to TCP (for @reason): say so to the others, and to people */
+void move_note_back(struct connection *connection, enum reason reason);
 
 /* move_may_send - both ends are attached and the sending direction has not given up */
 static inline bool move_may_send(const struct connection *connection)

@@ -399,7 +399,7 @@ bool remote_look_slowly(struct connection *connection, int fd)
 						       REASON_NONE);
 		return false;
 	}
-	move_note_back(connection);
+	move_note_back(connection, REASON_BACK);
 	if (!is_drained(connection))
 		return false;
 	give_up(connection, connection_fd(connection, fd));

@@ -7,28 +7,17 @@
  * A program that installs a filter of system calls (or sets its limit of descriptors so low that a poll
  * of two is refused) may be killed for any call that it would not have made on TCP: for a write to a
  * bell, for a poll where it reads, for a number of descriptor that its filter does not know.  So before
- * the filter starts all that this process holds *goes back to TCP*, and from then on the shim makes no
- * system call of its own; the program's calls reach the kernel as they are.
- *
- * Going back is said in the segment (MARK_BACK), and concerns both directions:
- *
- *   ours      what is in the ring is read first, then TCP.  The mark is set under the lock of our
- *             writers, so that the ring gets nothing after it.
- *   theirs    a writer looks for the mark between writer_enter() and writer_leave(), and sends by TCP
- *             when it is there.  After the mark we make our store seen by all (membarrier) and wait
- *             until nobody is inside: from then on nothing more comes, and what is left in the ring is
- *             the *rest*.  A peer that sleeps for data or for room is rung once more and looks.
+ * the filter starts all that this process holds *goes back to TCP* (back.h), and from then on the shim
+ * makes no system call of its own; the program's calls reach the kernel as they are.
  *
  * The rest stays in the ring, in memory that is mapped before: PHASE_BACK, in which a read takes from it
- * first, and poll, select and epoll report it.  Registrations in epolls return to the kernel, and the
- * bells and the segment are closed.  There is no way forward again.
+ * first, and poll, select and epoll report it.
  *
  * A connection with another host (remote.h) cannot go back, since nothing of it is in TCP.  It stays as it is, and
  * its calls go on to use its bells and its stand-in: a filter that forbids poll(2) or such numbers of
  * descriptors kills the program there.
  *
- * With several holders of an end (fork), one that goes back takes the others along.  A connection that
- * was made later, in the sandbox, is not looked at.
+ * A connection that was made later, in the sandbox, is not looked at.
  */
 #ifndef SMCU_SHIM_SANDBOX_H
 #define SMCU_SHIM_SANDBOX_H

@@ -143,7 +143,7 @@ static ssize_t receive_after_ring(struct connection *connection, int fd, const s
 {
 	ssize_t n = kernel_receive(fd, place, flags);
 
-	move_note_back(connection);
+	move_note_back(connection, REASON_BACK);
 	if (n > 0 && !(flags & MSG_PEEK))
 		atomic_fetch_add(&connection->side->receive.tcp_bytes, (uint64_t)n);
 	if (n == 0)

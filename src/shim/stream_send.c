@@ -270,7 +270,7 @@ static ssize_t send_native(struct connection *connection, int fd, const struct p
 		return send_to_stand_in(connection, fd, place, flags);
 	n = kernel_send(fd, place, SIZE_MAX, flags);
 	if (receive_is_back(connection))
-		move_note_back(connection);
+		move_note_back(connection, REASON_BACK);
 	if (n > 0 && is_back(connection))
 		atomic_fetch_add(&connection->side->send.tcp_bytes, (uint64_t)n);
 	return n;

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+#include "shim/back.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "ring/lock.h"
+#include "shim/bell.h"
+#include "shim/clock.h"
+#include "shim/connection.h"
+#include "shim/epoll.h"
+#include "shim/fd_table.h"
+#include "shim/libc.h"
+#include "shim/move.h"
+
+#define PATIENCE_NS                                                                                \
+	1000000000ULL /* how long a peer may be inside: it was stopped there, or it lies */
+#define MOMENT_NS 100000L
+
+static const struct timespec moment = {.tv_nsec = MOMENT_NS};
+
+/* One whose peer is on another host cannot: TCP carries nothing there. */
+static bool goes_back(const struct connection *connection)
+{
+	return is_attached(connection) && !is_remote(connection);
+}
+
+/* Nothing more goes into our ring, and the peer is asked to put nothing into its own. */
+static void say_it(struct connection *connection)
+{
+	_Atomic uint32_t *lock;
+	bool locked;
+
+	if (!goes_back(connection))
+		return;
+	lock = &connection->side->send.lock;
+	locked = lock_take(lock, thread_id()) == 0;
+	atomic_fetch_or(&our_writer(connection)->marks, MARK_BACK);
+	move_forbid(connection);
+	if (locked)
+		lock_drop(lock);
+}
+
+/* After it, who is not inside will see the mark. */
+static void make_it_seen(void)
+{
+	/* Without it (an old kernel): a store does not stay unseen for a moment. */
+	if (libc.syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) < 0)
+		nanosleep(&moment, NULL);
+}
+
+static void wait_for_writers(const struct connection *connection, uint64_t deadline)
+{
+	while (goes_back(connection) && atomic_load(&peer_writer(connection)->inside) &&
+	       now_ns() < deadline)
+		nanosleep(&moment, NULL);
+}
+
+/* Who sleeps on a bell, there or here, looks: the bells are no longer rung. */
+static void wake_all(struct connection *connection, bool others_here)
+{
+	bell_tell_reader(connection);
+	if (atomic_exchange(&peer_writer(connection)->wants_space, 0))
+		bell_ring(connection, BELL_SPACE);
+	if (!others_here)
+		return;
+	(void)libc.shutdown(connection->data_bell, SHUT_RD);
+	(void)libc.shutdown(connection->space_bell, SHUT_RD);
+}
+
+static void give_up_descriptors(struct connection *connection)
+{
+	fd_unhide(connection->data_bell);
+	fd_unhide(connection->space_bell);
+	fd_unhide(connection->segment);
+	connection->data_bell = connection->space_bell = connection->segment = -1;
+}
+
+/* Are other threads inside a call, or other processes' memory ours? */
+static bool others_are_here(const struct connection *connection)
+{
+	return atomic_load(&connection->users) > 2 || !fd_table_is_ours(); /* the table, and we */
+}
+
+/* It is the kernel's, and the rest, if there is one, is read first. */
+static void become_tcp(struct connection *connection)
+{
+	uint32_t attached = PHASE_ATTACHED;
+	bool others_here;
+
+	if (!atomic_compare_exchange_strong(&connection->phase, &attached, PHASE_BACK))
+		return; /* another thread was first */
+	epoll_go_back(connection);
+	others_here = others_are_here(connection);
+	wake_all(connection, others_here);
+	if (!others_here)
+		give_up_descriptors(connection);
+}
+
+/* Keep @connection while we look at it; false: it was closed. */
+static bool hold(struct connection *connection)
+{
+	atomic_fetch_add(&connection->users, 1);
+	if (atomic_load(&connection->descriptors) > 0)
+		return true;
+	connection_put(connection);
+	return false;
+}
+
+static void say_each(struct connection *connection, void *context)
+{
+	(void)context;
+	if (!hold(connection))
+		return;
+	say_it(connection);
+	connection_put(connection);
+}
+
+static void wait_each(struct connection *connection, void *context)
+{
+	const uint64_t *deadline = context;
+
+	if (!hold(connection))
+		return;
+	wait_for_writers(connection, *deadline);
+	connection_put(connection);
+}
+
+static void become_each(struct connection *connection, void *context)
+{
+	(void)context;
+	if (!hold(connection))
+		return;
+	if (goes_back(connection)) {
+		/* All of it, since the peer may say at any time that it wrote there. */
+		(void)ring_map(&connection->receive);
+		move_note_back(connection, REASON_SANDBOX);
+		become_tcp(connection);
+	}
+	connection_put(connection);
+}
+
+void back_all(void)
+{
+	uint64_t deadline;
+
+	if (!connection_any_attached())
+		return;
+	connection_each(say_each, NULL);
+	make_it_seen();
+	deadline = now_ns() + PATIENCE_NS;
+	connection_each(wait_each, &deadline);
+	connection_each(become_each, NULL);
+}
+
+bool back_one(struct connection *connection, enum reason reason)
+{
+	const int saved = errno;
+
+	if (goes_back(connection)) {
+		say_it(connection);
+		make_it_seen();
+		wait_for_writers(connection, now_ns() + PATIENCE_NS);
+		move_note_back(connection, reason);
+		if (ring_available(&connection->receive) == 0)
+			become_tcp(connection);
+		else
+			wake_all(connection, others_are_here(connection));
+	}
+	errno = saved;
+	return !is_attached(connection) && !has_rest(connection);
+}
+
+bool back_unless_rest(struct connection *connection, enum reason reason)
+{
+	if (goes_back(connection) && ring_available(&connection->receive))
+		return false;
+	return back_one(connection, reason);
+}
