@@ -123,6 +123,8 @@ struct side_record {
 #define SIDE_GIVEN_AWAY                                                                            \
 	(1U << 2) /* a process that does not count as a holder may have the socket */
 #define SIDE_INQ (1U << 3) /* TCP_INQ: recvmsg() says how much is left */
+#define SIDE_REST_TOLD                                                                             \
+	(1U << 4) /* once is enough: an epoll of several processes has told of what is in the ring */
 
 /**
  * struct side_totals - sums over the records that are gone (those alive are added by who reads)

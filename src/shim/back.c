@@ -109,50 +109,96 @@ static bool hold(struct connection *connection)
 	return false;
 }
 
+/**
+ * struct departure - of several
+ * @all: of everything, into a sandbox; else of those that are marked
+ * @deadline: for writers
+ */
+struct departure {
+	bool all;
+	enum reason reason;
+	uint64_t deadline;
+};
+
+static bool is_leaving(const struct connection *connection, const struct departure *departure)
+{
+	return departure->all || atomic_load(&connection->goes_back);
+}
+
 static void say_each(struct connection *connection, void *context)
 {
-	(void)context;
 	if (!hold(connection))
 		return;
-	say_it(connection);
+	if (is_leaving(connection, context))
+		say_it(connection);
 	connection_put(connection);
 }
 
 static void wait_each(struct connection *connection, void *context)
 {
-	const uint64_t *deadline = context;
+	const struct departure *departure = context;
 
 	if (!hold(connection))
 		return;
-	wait_for_writers(connection, *deadline);
+	if (is_leaving(connection, departure))
+		wait_for_writers(connection, departure->deadline);
 	connection_put(connection);
 }
 
-static void become_each(struct connection *connection, void *context)
+/* The writers are out. */
+static void arrive(struct connection *connection, enum reason reason, bool with_rest)
 {
-	(void)context;
+	move_note_back(connection, reason);
+	if (with_rest || ring_available(&connection->receive) == 0)
+		become_tcp(connection);
+	else
+		wake_all(connection, others_are_here(connection));
+}
+
+static void arrive_each(struct connection *connection, void *context)
+{
+	const struct departure *departure = context;
+
 	if (!hold(connection))
 		return;
-	if (goes_back(connection)) {
+	if (goes_back(connection) && is_leaving(connection, departure)) {
 		/* All of it, since the peer may say at any time that it wrote there. */
-		(void)ring_map(&connection->receive);
-		move_note_back(connection, REASON_SANDBOX);
-		become_tcp(connection);
+		if (departure->all)
+			(void)ring_map(&connection->receive);
+		arrive(connection, departure->reason, departure->all);
 	}
+	atomic_store(&connection->goes_back, false);
 	connection_put(connection);
+}
+
+static void depart(struct departure *departure)
+{
+	const int saved = errno;
+
+	if (!connection_any_attached())
+		return;
+	connection_each(say_each, departure);
+	make_it_seen();
+	departure->deadline = now_ns() + PATIENCE_NS;
+	connection_each(wait_each, departure);
+	connection_each(arrive_each, departure);
+	errno = saved;
 }
 
 void back_all(void)
 {
-	uint64_t deadline;
+	depart(&(struct departure){.all = true, .reason = REASON_SANDBOX});
+}
 
-	if (!connection_any_attached())
-		return;
-	connection_each(say_each, NULL);
-	make_it_seen();
-	deadline = now_ns() + PATIENCE_NS;
-	connection_each(wait_each, &deadline);
-	connection_each(become_each, NULL);
+void back_mark(struct connection *connection)
+{
+	if (goes_back(connection))
+		atomic_store(&connection->goes_back, true);
+}
+
+void back_marked(enum reason reason)
+{
+	depart(&(struct departure){.reason = reason});
 }
 
 bool back_one(struct connection *connection, enum reason reason)
@@ -163,11 +209,7 @@ bool back_one(struct connection *connection, enum reason reason)
 		say_it(connection);
 		make_it_seen();
 		wait_for_writers(connection, now_ns() + PATIENCE_NS);
-		move_note_back(connection, reason);
-		if (ring_available(&connection->receive) == 0)
-			become_tcp(connection);
-		else
-			wake_all(connection, others_are_here(connection));
+		arrive(connection, reason, false);
 	}
 	errno = saved;
 	return !is_attached(connection) && !has_rest(connection);

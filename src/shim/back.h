@@ -42,6 +42,14 @@ struct connection;
 void back_all(void);
 
 /**
+ * back_mark, back_marked - the same as back_one() for several at once
+ *
+ * It takes some milliseconds until a mark is seen by all: for many not much longer than for one.
+ */
+void back_mark(struct connection *connection);
+void back_marked(enum reason reason);
+
+/**
  * back_one - this one, which the caller keeps alive once
  * @reason: why, for people
  *

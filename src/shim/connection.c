@@ -106,6 +106,7 @@ struct connection *connection_new(int fd)
 	connection->times_full = 0;
 	connection->not_trimmed_at = UINT64_MAX;
 	connection->watches = NULL;
+	connection->goes_back = false;
 	connection->name = (struct smc_name){0};
 	connection->fd = fd;
 	connection->kept = -1;

@@ -100,6 +100,7 @@ struct watch; /* a registration in an epoll (epoll.h) */
  * @times_full: how often a non-blocking writer found the ring full (space is then an edge)
  * @defer_accept: TCP_DEFER_ACCEPT as the program has set it on an offering listener
  * @watches: registrations in epolls, guarded by the epoll lock
+ * @goes_back: it is one of several that go back to TCP now (back.h)
  * @name: how the socket was asked for, if by SMC's name
  * @counted: the record whose holders were one more made for a child to come, in the fork @counted_in
  * @next_free: link of the pool
@@ -143,6 +144,7 @@ struct connection {
 	_Atomic uint32_t times_full;
 	int defer_accept;
 	struct watch *watches;
+	_Atomic bool goes_back;
 	struct smc_name name;
 	_Atomic(struct side_record *) counted;
 	uint32_t counted_in;

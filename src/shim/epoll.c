@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ring/lock.h"
+#include "shim/epoll_share.h"
 #include "shim/fd_table.h"
 #include "shim/libc.h"
 #include "shim/memory.h"
@@ -17,9 +18,10 @@
 #define RESERVED 64U /* as many as a sandboxed program may need */
 
 static _Atomic uint32_t links; /* connection.watches of all, and the pools of watches and pollers */
-static struct memory_pool pollers_memory;
+static struct memory_pool pollers_memory = {.shared = true};
 static struct poller *pollers, *pollers_free;
 static uint32_t pollers_used;
+uint32_t epoll_generation, epoll_forks;
 
 static bool have_pollers(uint32_t more)
 {
@@ -44,6 +46,8 @@ static struct poller *poller_new(int epoll)
 	}
 	memset(poller, 0, sizeof(*poller));
 	poller->epoll = epoll;
+	poller->generation = epoll_generation;
+	poller->born = epoll_forks;
 	poller->descriptors = 1;
 	poller->inner = poller->flag = -1;
 	if (!fd_table_set(epoll, (uintptr_t)poller | FD_TAG_POLLER)) {
@@ -108,12 +112,6 @@ static int control_add(int epoll, int fd, struct connection *connection, struct 
 	}
 	if (watch && !watch->native)
 		return -EEXIST;
-	if (poller && poller->inherited) {
-		/* The parent would read our addresses there. */
-		if (!is_attached(connection))
-			connection_pin(connection, REASON_SHARED);
-		return libc.epoll_ctl(epoll, EPOLL_CTL_ADD, fd, event) < 0 ? -errno : 0;
-	}
 	if (!is_attached(connection) && libc.epoll_ctl(epoll, EPOLL_CTL_ADD, fd, event) < 0)
 		return -errno;
 	if (!poller)
@@ -129,8 +127,10 @@ static int control_add(int epoll, int fd, struct connection *connection, struct 
 /* Its connection went back, and the kernel has no registration: a one-shot that had fired. */
 static bool is_kernels(const struct watch *watch)
 {
-	return !watch->native && !watch->poller->inherited && !is_attached(watch->connection) &&
-	       (settings.sandboxed || connection_phase(watch->connection) == PHASE_PINNED);
+	const enum phase phase = connection_phase(watch->connection);
+
+	return !watch->native && phase != PHASE_ATTACHED &&
+	       (settings.sandboxed || phase == PHASE_PINNED || phase == PHASE_BACK);
 }
 
 static int control_modify(int epoll, int fd, struct watch *watch, struct epoll_event *event)
@@ -157,6 +157,9 @@ int epoll_control(int epoll, int operation, int fd, struct connection *connectio
 	struct watch *watch;
 	int result;
 
+	if (__builtin_expect(epoll_is_shared(poller), 0) &&
+	    (epoll_is_inherited(poller) || !is_attached(connection) || !is_remote(connection)))
+		return epoll_share_control(epoll, operation, fd, connection, event);
 	if (lock_take(&links, thread_id()) < 0)
 		return libc.epoll_ctl(epoll, operation, fd, event) < 0 ? -errno : 0;
 	watch = poller ? watch_find(connection, poller, fd) : NULL;
@@ -184,7 +187,7 @@ void epoll_settle_offers(struct poller *poller)
 	struct connection *some[OFFERS_AT_ONCE];
 	unsigned int count = 0;
 
-	if (!poller || poller->inherited || lock_take(&links, thread_id()) < 0)
+	if (!poller || epoll_is_inherited(poller) || lock_take(&links, thread_id()) < 0)
 		return;
 	for (struct watch *watch = poller->watches; watch && count < OFFERS_AT_ONCE;
 	     watch = watch->next_of_poller)
@@ -206,7 +209,7 @@ bool epoll_prepare(struct connection *connection)
 	if (lock_take(&links, thread_id()) < 0)
 		return false;
 	for (struct watch *watch = connection->watches; watch; watch = watch->next_of_connection)
-		ready = ready && inner_of(watch->poller) >= 0;
+		ready = ready && !epoll_is_shared(watch->poller) && inner_of(watch->poller) >= 0;
 	lock_drop(&links);
 	return ready;
 }
@@ -230,6 +233,7 @@ void epoll_attach(struct connection *connection)
 			settings_say("descriptor %d: its epoll cannot be taken over", watch->fd);
 		/* Only now: until it was deleted, the kernel may have reported it. */
 		atomic_fetch_add(&poller->takeovers, 1);
+		atomic_store(&poller->returned, false); /* if a child has begun to use it just now */
 		lock_drop(&poller->lock);
 	}
 	if (locked)
@@ -296,7 +300,7 @@ void epoll_orphan(struct connection *connection, int fd)
 void epoll_closed(struct poller *poller, int fd)
 {
 	fd_table_set(fd, 0);
-	if (lock_take(&links, thread_id()) < 0)
+	if (epoll_is_inherited(poller) || lock_take(&links, thread_id()) < 0)
 		return;
 	if (--poller->descriptors == 0) {
 		while (poller->watches)
@@ -306,8 +310,11 @@ void epoll_closed(struct poller *poller, int fd)
 			atomic_fetch_sub(&epoll_nested, 1);
 		fd_unhide(poller->flag);
 		poller->inner = poller->flag = -1;
-		poller->next_free = pollers_free;
-		pollers_free = poller;
+		/* A child may still come to use it. */
+		if (poller->born == epoll_forks) {
+			poller->next_free = pollers_free;
+			pollers_free = poller;
+		}
 	}
 	lock_drop(&links);
 }
@@ -322,7 +329,8 @@ void epoll_go_back(struct connection *connection)
 		struct poller *poller = watch->poller;
 
 		next = watch->next_of_connection;
-		if (watch->native || poller->inherited)
+		/* Of a shared one it is the kernel's, or soon is (epoll_share.c). */
+		if (watch->native || (epoll_is_shared(poller) && !settings.sandboxed))
 			continue;
 		if (watch->parked) {
 			watch_end(watch);
@@ -335,7 +343,7 @@ void epoll_go_back(struct connection *connection)
 	lock_drop(&links);
 }
 
-static bool has_remote(const struct poller *poller)
+bool epoll_has_remote(const struct poller *poller)
 {
 	const struct watch *watch = poller->watches;
 
@@ -354,7 +362,7 @@ void epoll_give_up(void)
 	for (uint32_t i = 0; i < pollers_used; i++) {
 		struct poller *poller = &pollers[i];
 
-		if (poller->inner < 0 || poller->inherited || has_remote(poller))
+		if (poller->inner < 0 || epoll_has_remote(poller))
 			continue;
 		(void)lock_take(&poller->lock, thread_id());
 		epoll_flag(poller, false);
@@ -379,7 +387,7 @@ bool epoll_has_rest(struct poller *poller)
 {
 	bool found = false;
 
-	if (!poller || poller->inherited || lock_take(&poller->lock, thread_id()) < 0)
+	if (!poller || epoll_is_inherited(poller) || lock_take(&poller->lock, thread_id()) < 0)
 		return false;
 	for (struct watch *watch = poller->watches; watch && !found; watch = watch->next_of_poller)
 		found = rest_bits(watch) != 0;
@@ -426,6 +434,31 @@ struct poller *epoll_poller_of(int epoll)
 	return poller;
 }
 
+struct poller *epoll_companion(int epoll, struct poller *base)
+{
+	struct poller *poller;
+
+	if (lock_take(&links, thread_id()) < 0)
+		return NULL;
+	poller = poller_new(epoll);
+	if (poller) {
+		poller->base = base;
+		poller->shared = poller->returned = true;
+	}
+	lock_drop(&links);
+	return poller;
+}
+
+bool epoll_lock(void)
+{
+	return lock_take(&links, thread_id()) == 0;
+}
+
+void epoll_unlock(void)
+{
+	lock_drop(&links);
+}
+
 void epoll_settle_nested(const struct poller *self)
 {
 	if (atomic_load_explicit(&epoll_nested, memory_order_relaxed) == 0)
@@ -437,7 +470,7 @@ void epoll_settle_nested(const struct poller *self)
 
 void epoll_dup(struct poller *poller, int fd)
 {
-	if (fd_table_set(fd, (uintptr_t)poller | FD_TAG_POLLER))
+	if (fd_table_set(fd, (uintptr_t)poller | FD_TAG_POLLER) && !epoll_is_inherited(poller))
 		poller->descriptors++;
 }
 
@@ -447,6 +480,13 @@ void epoll_before_fork(void)
 	(void)lock_take(&links, thread_id());
 	for (uint32_t i = 0; i < pollers_used; i++)
 		(void)lock_take(&pollers[i].lock, thread_id());
+	epoll_forks++;
+}
+
+static void has_none(struct connection *connection, void *context)
+{
+	(void)context;
+	connection->watches = NULL;
 }
 
 void epoll_after_fork(bool in_child)
@@ -457,9 +497,14 @@ void epoll_after_fork(bool in_child)
 		lock_drop(&links);
 		return;
 	}
+	/* The pollers and watches there are, are the parent's, and stay as they are. */
 	atomic_store(&links, 0);
-	for (uint32_t i = 0; i < pollers_used; i++) {
-		atomic_store(&pollers[i].lock, 0);
-		pollers[i].inherited = true;
-	}
+	pollers_memory = (struct memory_pool){.shared = true};
+	pollers = pollers_free = NULL;
+	pollers_used = 0;
+	epoll_generation++;
+	epoll_nested = 0;
+	watch_after_fork();
+	epoll_share_after_fork();
+	connection_each(has_none, NULL);
 }

@@ -53,7 +53,11 @@
  * @watches: all of them
  * @hot: list head (whether there is one, is looked at without the lock)
  * @hot_count: its length
- * @inherited: a parent's, before fork: its inner epoll is the parent's too, and left alone
+ * @generation: of the process whose it is; a child's is higher than its parent's
+ * @born: how many forks that process had made
+ * @shared: more than one process uses it, or has (epoll_share.h); @returned: ours know, and went back
+ * @base: where the epoll is inherited: the parent's poller
+ * @left, @left_count: watches that are left for a child
  * @active: something happened since idle pages were last given back
  * @takeovers: registrations taken over from the kernel so far
  * @asked_at: when the kernel was last asked without waiting, nanoseconds
@@ -71,7 +75,13 @@ struct poller {
 	struct watch *watches;
 	_Atomic(struct watch *) hot;
 	uint32_t hot_count;
-	bool inherited;
+	uint32_t generation;
+	uint32_t born;
+	_Atomic bool shared;
+	_Atomic bool returned;
+	struct poller *base;
+	struct watch *left;
+	uint32_t left_count;
 	_Atomic bool active;
 	_Atomic uint32_t takeovers;
 	_Atomic uint64_t asked_at;
@@ -120,6 +130,9 @@ void epoll_give_up(void);
 bool epoll_has_rest(struct poller *poller);
 int epoll_add_rest(struct poller *poller, struct epoll_event *events, int n, int most);
 
+/* epoll_has_remote - is a connection with another host (remote.h) registered there? */
+bool epoll_has_remote(const struct poller *poller);
+
 /* epoll_moved - its receiving direction has just moved: what is in the ring is new to its watches */
 void epoll_moved(struct connection *connection);
 
@@ -149,6 +162,39 @@ bool epoll_arm_hot(struct poller *poller);
 
 /* epoll_poller_of - the poller beside an epoll, made if there is none; NULL: no memory */
 struct poller *epoll_poller_of(int epoll);
+
+/* epoll_companion - a poller of ours beside an epoll that is inherited, and shared; NULL: no memory */
+struct poller *epoll_companion(int epoll, struct poller *base);
+
+/* epoll_lock, epoll_unlock - epoll_links, for who reads or changes the lists; false: this thread has it */
+bool epoll_lock(void);
+void epoll_unlock(void);
+
+/* Which generation of processes we are (poller.generation), and how many forks we have made. */
+extern uint32_t epoll_generation, epoll_forks;
+
+static inline bool epoll_is_inherited(const struct poller *poller)
+{
+	return poller->generation != epoll_generation;
+}
+
+/* epoll_is_shared - an epoll that more than one process uses, or would from now on */
+static inline bool epoll_is_shared(const struct poller *poller)
+{
+	return poller && (epoll_is_inherited(poller) ||
+			  atomic_load_explicit(&poller->shared, memory_order_relaxed));
+}
+
+/* How far the peer has come; a move onto bytes is a step, since they are new to who only asked TCP. */
+static inline uint64_t epoll_produced(const struct connection *connection)
+{
+	return atomic_load_explicit(&peer_writer(connection)->produced, memory_order_acquire) +
+	       (atomic_load(&connection->side->receive.moved) == MOVED_ONTO_DATA);
+}
+
+/* epoll_kernel_wait - the program's epoll alone, until @deadline (UINT64_MAX: for ever) */
+int epoll_kernel_wait(int epoll, struct epoll_event *events, int most, uint64_t deadline,
+		      const sigset_t *mask);
 
 void epoll_before_fork(void);
 void epoll_after_fork(bool in_child);

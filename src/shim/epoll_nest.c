@@ -17,6 +17,7 @@
 
 #include "ring/lock.h"
 #include "shim/epoll.h"
+#include "shim/epoll_share.h"
 #include "shim/fd_table.h"
 #include "shim/libc.h"
 
@@ -57,7 +58,9 @@ void epoll_note_nested(int fd)
 
 	if (!poller)
 		poller = is_epoll(fd) ? epoll_poller_of(fd) : NULL;
-	if (!poller || poller->flag >= 0 || poller->inherited ||
+	if (epoll_is_shared(poller))
+		poller = epoll_share(fd);
+	if (!poller || poller->flag >= 0 || epoll_is_shared(poller) ||
 	    lock_take(&poller->lock, thread_id()) < 0)
 		return;
 	if (poller->flag < 0)
@@ -81,7 +84,7 @@ void epoll_flag(struct poller *poller, bool up)
 
 void epoll_settle(struct poller *poller)
 {
-	if (poller->flag < 0 || poller->inherited || lock_take(&poller->lock, thread_id()) < 0)
+	if (poller->flag < 0 || lock_take(&poller->lock, thread_id()) < 0)
 		return;
 	if (poller->flag >= 0 && poller->inner >= 0)
 		epoll_flag(poller, epoll_arm_hot(poller));

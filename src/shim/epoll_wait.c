@@ -8,6 +8,7 @@
 #include "shim/bell.h"
 #include "shim/clock.h"
 #include "shim/epoll.h"
+#include "shim/epoll_share.h"
 #include "shim/fd_table.h"
 #include "shim/handlers.h"
 #include "shim/libc.h"
@@ -26,13 +27,6 @@
 #define ALWAYS_BITS ((uint32_t)(EPOLLHUP | EPOLLERR))
 #define END_BITS (EPOLLRDHUP | ALWAYS_BITS)
 #define NEVER UINT64_MAX
-
-/* How far the peer has come; a move onto bytes is a step, since they are new to who only asked TCP. */
-static uint64_t produced_by_peer(const struct connection *connection)
-{
-	return atomic_load_explicit(&peer_writer(connection)->produced, memory_order_acquire) +
-	       (atomic_load(&connection->side->receive.moved) == MOVED_ONTO_DATA);
-}
 
 /*
  * The bits of an edge-triggered registration that are an edge now; 0 for none.  As in the kernel,
@@ -54,7 +48,7 @@ static uint32_t edge_bits(const struct watch *watch, uint32_t all, uint64_t prod
 static uint32_t watch_bits(const struct watch *watch, uint32_t *all, uint64_t *produced)
 {
 	/* Before readiness is computed: what comes in between is a new edge. */
-	*produced = produced_by_peer(watch->connection);
+	*produced = epoll_produced(watch->connection);
 	*all = 0;
 	if (watch->disabled)
 		return 0;
@@ -98,7 +92,7 @@ static bool watch_glance(const struct watch *watch)
 		return true;
 	if (!(watch->events & EPOLLET))
 		return readiness_glance(connection, (short)watch->events);
-	return produced_by_peer(connection) != watch->seen_produced ||
+	return epoll_produced(connection) != watch->seen_produced ||
 	       (!watch->seen_back && is_remote(connection) && is_back(connection)) ||
 	       (connection->times_full != watch->seen_full && send_has_room(connection)) ||
 	       ((atomic_load_explicit(&peer_writer(connection)->marks, memory_order_relaxed) &
@@ -171,7 +165,7 @@ static void note_inner(const struct epoll_event *event)
 	const bool over = event->events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP);
 
 	if (!connection)
-		return; /* gone from an inherited epoll */
+		return; /* it has just gone */
 	switch (event->data.u64 & SOURCE_MASK) {
 	case SOURCE_DATA:
 		bell_seen(connection, BELL_DATA);
@@ -197,7 +191,7 @@ static void note_inner(const struct epoll_event *event)
 		break;
 	}
 	for (; watch; watch = watch->sibling)
-		if (watch->connection && !watch->parked)
+		if (watch->connection && !watch->parked && !watch->native)
 			watch_heat(watch);
 }
 
@@ -343,8 +337,8 @@ bool epoll_arm_hot(struct poller *poller)
 
 static bool no_pwait2;
 
-static int kernel_wait(int epoll, struct epoll_event *events, int most, uint64_t deadline,
-		       const sigset_t *mask)
+int epoll_kernel_wait(int epoll, struct epoll_event *events, int most, uint64_t deadline,
+		      const sigset_t *mask)
 {
 	struct timespec rest;
 	uint64_t now, left;
@@ -385,15 +379,15 @@ static int kernel_wait_or_idle(struct poller *poller, int epoll, struct epoll_ev
 	int n;
 
 	if (!poller || !poller->active || deadline == 0)
-		return kernel_wait(epoll, events, most, deadline, mask);
+		return epoll_kernel_wait(epoll, events, most, deadline, mask);
 	idle = now_ns() + STREAM_IDLE_NS;
 	if (deadline > idle) {
-		n = kernel_wait(epoll, events, most, idle, mask);
+		n = epoll_kernel_wait(epoll, events, most, idle, mask);
 		if (n != 0)
 			return n;
 		trim_all(poller);
 	}
-	return kernel_wait(epoll, events, most, deadline, mask);
+	return epoll_kernel_wait(epoll, events, most, deadline, mask);
 }
 
 static bool got_hot(struct poller *poller)
@@ -405,6 +399,13 @@ static bool got_hot(struct poller *poller)
 	hot = poller->hot != NULL;
 	lock_drop(&poller->lock);
 	return hot;
+}
+
+/* Has a child begun to use it? */
+static bool wants_back(const struct poller *poller)
+{
+	return __builtin_expect(atomic_load(&poller->shared), 0) &&
+	       !atomic_load(&poller->returned);
 }
 
 static void settle_offers(struct poller *poller)
@@ -421,7 +422,7 @@ static int sleep_in_kernel(struct poller *poller, int epoll, struct epoll_event 
 
 	if (poller)
 		atomic_fetch_add(&poller->sleepers, 1);
-	if (poller && deadline && got_hot(poller)) {
+	if (poller && deadline && (got_hot(poller) || wants_back(poller))) {
 		/* Another thread changed a registration after we had armed all: look again. */
 		atomic_fetch_sub(&poller->sleepers, 1);
 		return -ESTALE;
@@ -463,6 +464,11 @@ int epoll_wait_for(struct poller *poller, int epoll, struct epoll_event *events,
 	int n;
 
 	while (!last) {
+		if (__builtin_expect(epoll_is_shared(poller), 0)) {
+			n = epoll_share_wait(epoll, events, most, deadline, mask, runs);
+			if (n != -ESTALE)
+				return n;
+		}
 		epoll_settle_nested(poller);
 		if (__builtin_expect(
 			    atomic_load_explicit(&offers_pending, memory_order_relaxed) != 0, 0))

@@ -80,11 +80,12 @@ void *memory_map(int fd, size_t bytes)
 
 static bool pool_reserve(struct memory_pool *pool, size_t bytes)
 {
+	const int kind = pool->shared ? MAP_SHARED : MAP_PRIVATE;
 	void *memory;
 
 	if (!memory_take(bytes))
 		return false;
-	memory = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	memory = mmap(NULL, bytes, PROT_NONE, kind | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (memory == MAP_FAILED) {
 		memory_give(bytes);
 		return false;

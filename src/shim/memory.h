@@ -54,12 +54,14 @@ void *memory_map(int fd, size_t bytes);
  * struct memory_pool - address space that becomes memory as it is needed; zero at first
  * @base: where it begins
  * @open: bytes that can be used
+ * @shared: children made by fork see what becomes of it
  *
  * It is reserved without access and opened in steps, for the same reason: it may be hundreds of megabytes.
  */
 struct memory_pool {
 	char *base;
 	size_t open;
+	bool shared;
 };
 
 /*

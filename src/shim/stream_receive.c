@@ -359,6 +359,13 @@ static ssize_t receive_some(struct connection *connection, int fd, const struct 
 	return receive_ring(connection, fd, place, want, flags, call);
 }
 
+/* Was that the rest of a ring, which TCP follows? */
+static bool is_read_out(const struct connection *connection)
+{
+	return __builtin_expect(receive_is_back(connection), 0) && !is_remote(connection) &&
+	       ring_available(&connection->receive) == 0;
+}
+
 /* How many bytes a call that waits is to return at the least. */
 static size_t least_wanted(const struct connection *connection, size_t total, int flags)
 {
@@ -440,9 +447,10 @@ ssize_t stream_receive_until(struct connection *connection, int fd, const struct
 		call.partial = true;
 		place_advance(&place, (size_t)n);
 		fd = connection_fd(connection, fd);
-		/* The switching bytes alone, often one, are a poor read: go on into the ring. */
-		if (done >= least && (in_ring || !follow_the_switch(connection) ||
-				      stream_before_mark(connection) == 0))
+		/* The switching bytes alone, often one, are a poor read: go on into the ring, or out of it. */
+		if (done >= least && (in_ring ? !is_read_out(connection)
+					      : !follow_the_switch(connection) ||
+							stream_before_mark(connection) == 0))
 			break;
 	} while (done < total && !(flags & MSG_PEEK));
 	stream_leave(connection, &call);

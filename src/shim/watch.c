@@ -7,6 +7,7 @@
 
 #include "ring/lock.h"
 #include "shim/epoll.h"
+#include "shim/epoll_share.h"
 #include "shim/fd_table.h"
 #include "shim/libc.h"
 #include "shim/memory.h"
@@ -17,7 +18,7 @@
 #define CONTROL_BITS (EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP)
 
 /* The pool, guarded by the epoll lock. */
-static struct memory_pool watches_memory;
+static struct memory_pool watches_memory = {.shared = true};
 static struct watch *watches_free;
 static uint32_t watches_used;
 
@@ -44,6 +45,13 @@ static struct watch *watch_new(void)
 		return NULL;
 	memset(watch, 0, sizeof(*watch));
 	return watch;
+}
+
+void watch_after_fork(void)
+{
+	watches_memory = (struct memory_pool){.shared = true};
+	watches_free = NULL;
+	watches_used = 0;
 }
 
 void watch_heat(struct watch *watch)
@@ -122,6 +130,7 @@ int watch_enter(struct watch *watch)
 
 	if (!error)
 		error = bells_add(watch);
+	watch->side = watch->connection->side;
 	watch->native = false;
 	watch->fresh = true;
 	watch_heat(watch);
@@ -167,18 +176,14 @@ static void bells_remove(struct watch *watch)
 				     NULL);
 }
 
-static void watch_leave(struct watch *watch)
+void watch_leave(struct watch *watch)
 {
 	int inner = watch->poller->inner;
 
 	watch_cool(watch);
-	if (watch->poller->inherited)
+	if ((watch->native && !watch->handed) || inner < 0)
 		return;
-	/* While the daemon holds the socket, closing it would not end the kernel's registration. */
-	if (watch->native && (watch->connection->id || watch->connection->handed_over))
-		(void)libc.epoll_ctl(watch->poller->epoll, EPOLL_CTL_DEL, watch->fd, NULL);
-	if (watch->native || inner < 0)
-		return;
+	watch->handed = false;
 	/* An orphan's number may be another's by now; its registration ends with the socket. */
 	if (!watch->orphan)
 		(void)libc.epoll_ctl(inner, EPOLL_CTL_DEL, watch->fd, NULL);
@@ -194,6 +199,15 @@ void watch_return(struct watch *watch)
 	watch->fresh = true;
 	watch->native = !watch->disabled &&
 			libc.epoll_ctl(watch->poller->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+void watch_give(struct watch *watch, int epoll, int fd)
+{
+	struct epoll_event event = {.events = watch->disabled ? EPOLLONESHOT : watch->events,
+				    .data = watch->data};
+
+	(void)libc.epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+	watch->native = true;
 }
 
 struct watch *watch_find(struct connection *connection, const struct poller *poller, int fd)
@@ -213,6 +227,7 @@ struct watch *watch_link(struct poller *poller, struct connection *connection, i
 	if (!watch)
 		return NULL;
 	watch->connection = connection;
+	watch->side = connection->side;
 	watch->fd = fd;
 	watch->poller = poller;
 	watch->events = event->events;
@@ -220,13 +235,22 @@ struct watch *watch_link(struct poller *poller, struct connection *connection, i
 	watch->native = true;
 	watch->next_of_connection = connection->watches;
 	connection->watches = watch;
+	(void)lock_take(&poller->lock, thread_id());
 	watch->next_of_poller = poller->watches;
 	poller->watches = watch;
+	lock_drop(&poller->lock);
 	return watch;
+}
+
+void watch_free(struct watch *watch)
+{
+	watch->next_of_poller = watches_free;
+	watches_free = watch;
 }
 
 static void watch_unlink(struct watch *watch)
 {
+	const bool wanted = epoll_share_wants(watch);
 	struct watch **link;
 
 	for (link = &watch->connection->watches; *link && *link != watch;)
@@ -238,10 +262,23 @@ static void watch_unlink(struct watch *watch)
 	if (*link)
 		*link = watch->next_of_poller;
 	watch->connection = NULL;
-	if (watch->poller->inherited)
-		return; /* its address may still come out of the shared inner epoll */
-	watch->next_of_poller = watches_free;
-	watches_free = watch;
+	if (wanted)
+		epoll_share_leave(watch);
+	else
+		watch_free(watch);
+}
+
+/*
+ * While the daemon holds the socket, closing it would not end the kernel's registration.  Nor does it
+ * where another process has it, which is as it should be.
+ */
+static void end_in_kernel(const struct watch *watch)
+{
+	const struct connection *connection = watch->connection;
+
+	if ((connection->id || connection->handed_over) &&
+	    (!connection->side || is_alone(connection)))
+		(void)libc.epoll_ctl(watch->poller->epoll, EPOLL_CTL_DEL, watch->fd, NULL);
 }
 
 /* Unlink a watch, with its registrations in the inner epoll. */
@@ -250,6 +287,8 @@ void watch_end(struct watch *watch)
 	struct poller *poller = watch->poller;
 	bool locked = lock_take(&poller->lock, thread_id()) == 0;
 
+	if (watch->native)
+		end_in_kernel(watch);
 	watch_leave(watch);
 	watch_unlink(watch);
 	if (locked)

@@ -11,6 +11,7 @@
 
 struct connection;
 struct poller;
+struct side_record;
 
 /* What stands in the low bits of a watch's address in the inner epoll. */
 enum watch_source {
@@ -24,11 +25,13 @@ enum watch_source {
 /**
  * struct watch - one registration of a TCP socket
  * @connection, @fd, @poller: what is watched, as what, by whom
+ * @side: the connection's record, by which a child knows it; set when it has rings
  * @events, @data: the program's
  * @native: registered in the program's epoll by the kernel; in a sandbox all are, but fired one-shots
  * @disabled: a one-shot that has fired
  * @parked: the program removed it; it stays in the inner epoll, since some programs add a socket
  *	again at each request
+ * @handed: natively by another process (epoll_share.h): the inner epoll still has it
  * @orphan: @fd was closed, another descriptor of the connection was not: it goes on under that number
  * @leads: the bells are registered for it
  * @sibling: of one that leads: the next of the same connection in the same poller
@@ -43,11 +46,13 @@ enum watch_source {
  */
 struct watch {
 	struct connection *connection;
+	struct side_record *side;
 	int fd;
 	struct poller *poller;
 	uint32_t events;
 	epoll_data_t data;
 	bool native;
+	bool handed;
 	bool disabled;
 	bool parked;
 	bool orphan;
@@ -67,6 +72,9 @@ struct watch {
 	struct watch *next_of_poller;
 };
 
+/* watch_after_fork - in the child: those there are are its parent's, and stay (epoll_share.h) */
+void watch_after_fork(void);
+
 /* With the epoll lock (links) held: */
 
 /* watch_find - the registration of @fd of that connection there, or NULL */
@@ -79,8 +87,9 @@ void watch_reserve(void);
 struct watch *watch_link(struct poller *poller, struct connection *connection, int fd,
 			 const struct epoll_event *event);
 
-/* watch_end - unlink it, with its registrations in the inner epoll */
+/* watch_end - unlink it, with its registrations in the inner epoll; watch_free - nobody has it any more */
 void watch_end(struct watch *watch);
+void watch_free(struct watch *watch);
 
 /* watch_set - the program changed, or renewed, what it wants; watch_park - it wants no more */
 void watch_set(struct watch *watch, const struct epoll_event *event);
@@ -100,6 +109,12 @@ int watch_enter(struct watch *watch);
 
 /* watch_return - out of the inner epoll, and back into the program's unless its one shot has fired */
 void watch_return(struct watch *watch);
+
+/* watch_leave - out of the inner epoll, if it is there */
+void watch_leave(struct watch *watch);
+
+/* watch_give - to the program's @epoll; one that has fired is given as one that waits for nothing */
+void watch_give(struct watch *watch, int epoll, int fd);
 
 /* watch_stop_one_shot - keep the kernel from reporting it, and see whether it has */
 void watch_stop_one_shot(struct watch *watch);
