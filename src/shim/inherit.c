@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "shim/back.h"
 #include "shim/call_stdio.h"
 #include "shim/connection.h"
 #include "shim/fd_table.h"
@@ -131,8 +132,6 @@ static void say_lost(const struct connection *connection, const char *why)
 {
 	char local[64], peer[64];
 
-	if (!is_attached(connection))
-		return;
 	print_address(&connection->side->local, local, sizeof(local));
 	print_address(&connection->side->peer, peer, sizeof(peer));
 	settings_say("descriptor %d (%s to %s) is in shared memory, and the program started cannot "
@@ -140,15 +139,26 @@ static void say_lost(const struct connection *connection, const char *why)
 		     connection->fd, local, peer, why);
 }
 
-/* Those that the program started has as TCP sockets: nothing is passed on. */
+/*
+ * The program started finds TCP, and nothing is passed on.  But what is unread in a ring it would not find there,
+ * nor anything of a connection with another host.
+ */
 static void lose(struct inheritance *inheritance, const char *why)
 {
 	connection_each(stop_offering, NULL);
 	for (unsigned int i = 0; i < inheritance->count; i++) {
-		say_lost(inheritance->connections[i], why);
-		give_away(inheritance, inheritance->connections[i]);
+		struct connection *connection = inheritance->connections[i];
+
+		give_away(inheritance, connection);
+		if (!is_attached(connection))
+			continue;
+		if (is_remote(connection) || ring_available(&connection->receive))
+			say_lost(connection, why);
+		else
+			back_mark(connection);
 	}
 	inheritance->count = 0;
+	back_marked(REASON_BACK);
 }
 
 size_t inherit_find(struct inheritance *inheritance, const struct program *program,

@@ -17,6 +17,9 @@
  *
  * Of more than INHERIT_MOST those are passed that were found first; for a spawn, what its actions copy.
  *
+ * A program without a shim finds TCP: what it may have goes back before it starts (back.h), also in this process,
+ * unless there is something unread in the ring.
+ *
  * What a child that no fork(2) has made may have without being told (it has not moved yet, or the program
  * has no shim, see program.h) is *given away*: it stays TCP, and the parent's close says no good-bye for the child.
  *
