@@ -49,7 +49,7 @@ static pid_t start_on(enum how how, int fd, const char *script)
 	pid_t pid;
 
 	if (how == BY_SPAWN_ALONE) {
-		snprintf(number, sizeof(number), "%s <&%d >&%d", script, fd, fd);
+		snprintf(number, sizeof(number), "exec <&%d >&%d; %s", fd, fd, script);
 		fcntl(fd, F_SETFD, 0);
 		return spawn_on(fd, arguments, 1);
 	}
