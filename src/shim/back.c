@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/membarrier.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -12,7 +13,9 @@
 #include "shim/connection.h"
 #include "shim/epoll.h"
 #include "shim/fd_table.h"
+#include "shim/heirloom.h"
 #include "shim/libc.h"
+#include "shim/memory.h"
 #include "shim/move.h"
 
 #define PATIENCE_NS                                                                                \
@@ -220,4 +223,55 @@ bool back_unless_rest(struct connection *connection, enum reason reason)
 	if (goes_back(connection) && ring_available(&connection->receive))
 		return false;
 	return back_one(connection, reason);
+}
+
+/* Nobody of either end is inside a write any more. */
+static bool are_out(struct segment_control *control)
+{
+	const uint64_t deadline = now_ns() + PATIENCE_NS;
+
+	for (unsigned int end = 0; end < 2; end++)
+		while (atomic_load(&control->direction[end].writer.inside)) {
+			if (now_ns() >= deadline)
+				return false;
+			nanosleep(&moment, NULL);
+		}
+	return true;
+}
+
+static bool is_unread(struct segment_control *control, unsigned int end)
+{
+	struct segment_direction *in = &control->direction[!end];
+
+	return atomic_load(&in->writer.produced) != atomic_load(&in->reader.consumed);
+}
+
+static void ring_for(_Atomic uint32_t *armed, int bell)
+{
+	if (atomic_exchange(armed, 0))
+		(void)libc.send(bell, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+bool back_by_segment(const struct heirloom *heirloom)
+{
+	struct segment_control *control = memory_map(heirloom->segment, SEGMENT_PAGE);
+	struct segment_direction *out;
+	uint32_t none = SWITCH_NONE;
+	bool goes;
+
+	if (control == MAP_FAILED)
+		return false;
+	goes = !is_unread(control, heirloom->end);
+	if (goes) {
+		out = &control->direction[heirloom->end];
+		atomic_fetch_or(&out->writer.marks, MARK_BACK);
+		atomic_compare_exchange_strong(&out->writer.switched, &none, SWITCH_OFF);
+		make_it_seen();
+		goes = are_out(control) && !is_unread(control, heirloom->end);
+		ring_for(&out->reader.wants_data, heirloom->data_bell);
+		ring_for(&control->direction[!heirloom->end].writer.wants_space,
+			 heirloom->space_bell);
+	}
+	munmap(control, SEGMENT_PAGE);
+	return goes;
 }

@@ -25,7 +25,8 @@
  *                it TCP
  *
  * There is no way forward again.  With several holders of an end (fork), one that goes back takes the
- * others along: they find the mark, and are what the peer is.
+ * others along: they find the mark, and are what the peer is.  The peer sets the mark as well before it
+ * first sends by TCP, for holders that have not been told otherwise.
  *
  * A connection with another host (remote.h) cannot go back, since nothing of it is in TCP.
  */
@@ -37,6 +38,7 @@
 #include "control/reason.h"
 
 struct connection;
+struct heirloom;
 
 /* back_all - every connection of this process that can; epoll_give_up() may follow */
 void back_all(void);
@@ -63,5 +65,12 @@ bool back_one(struct connection *connection, enum reason reason);
  * What comes into the ring meanwhile is the exception: then it is on its way.
  */
 bool back_unless_rest(struct connection *connection, enum reason reason);
+
+/**
+ * back_by_segment - one that another process has passed to us, and whose record is none for us
+ *
+ * The same by what is in the segment alone.  The other holders learn it when the peer has followed.
+ */
+bool back_by_segment(const struct heirloom *heirloom);
 
 #endif

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "ring/segment.h"
+#include "shim/back.h"
 #include "shim/connection.h"
 #include "shim/fd_table.h"
 #include "shim/libc.h"
@@ -121,7 +122,7 @@ bool heirloom_hide(struct heirloom *heirloom, bool stay)
 	return all;
 }
 
-struct side_record *heirloom_record(const struct heirloom *heirloom)
+struct side_record *heirloom_record(struct heirloom *heirloom)
 {
 	struct side_record *record = side_take_up(heirloom->side, heirloom->record);
 
@@ -129,6 +130,8 @@ struct side_record *heirloom_record(const struct heirloom *heirloom)
 		return record;
 	if (record)
 		side_drop(record);
+	if (heirloom->segment >= 0 && heirloom->stand_in < 0)
+		heirloom->returned = back_by_segment(heirloom);
 	close_parts(heirloom);
 	return NULL;
 }

@@ -27,6 +27,7 @@ struct side_record;
  * @cookie: of the socket
  * @segment, @data_bell, @space_bell, @stand_in, @side: descriptors; -1 but for the last where it has not moved,
  *	and @stand_in where it is not remote
+ * @returned: not in the text: its record is none for us, and the connection went back to TCP instead
  * @record: index in the side segment
  * @end, @ring_bytes, @element_bytes, @same_user, @by_connect: as in struct connection
  *
@@ -37,6 +38,7 @@ struct heirloom {
 	int segment, data_bell, space_bell, stand_in, side;
 	uint32_t record;
 	unsigned int end, ring_bytes, element_bytes, same_user, by_connect;
+	bool returned;
 };
 
 /* heirloom_cookie - of the socket @fd; 0 when it is none */
@@ -62,8 +64,8 @@ bool heirloom_is_valid(const struct heirloom *heirloom);
  */
 bool heirloom_hide(struct heirloom *heirloom, bool stay);
 
-/* heirloom_record - the record, whose socket must be this one; NULL: there is none, segment and bells are closed */
-struct side_record *heirloom_record(const struct heirloom *heirloom);
+/* heirloom_record - the record, whose socket must be this one; NULL: there is none: @returned, or not; all is closed */
+struct side_record *heirloom_record(struct heirloom *heirloom);
 
 /**
  * heirloom_take_up - the socket @fd is a connection with these

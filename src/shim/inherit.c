@@ -261,7 +261,8 @@ static void take_if_it_is(int fd, void *context)
 	if (heirloom_cookie(fd) != search->heirloom->cookie)
 		return;
 	if (!search->record) {
-		heirloom_refuse(fd);
+		if (!search->heirloom->returned)
+			heirloom_refuse(fd);
 		return;
 	}
 	if (search->connection)

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "shim/back.h"
 #include "shim/connection.h"
 #include "shim/fd_table.h"
 #include "shim/libc.h"
@@ -32,6 +33,15 @@ static void give_away(struct connection *connection)
 	connection_pin(connection, REASON_SHARED);
 }
 
+/* Its rings cannot go along. */
+static int go_without(struct connection *connection)
+{
+	if (!back_unless_rest(connection, REASON_BACK))
+		return -EPERM;
+	give_away(connection);
+	return 0;
+}
+
 int parcel_add(struct parcel *parcel, int fd)
 {
 	struct connection *connection = connection_get(fd);
@@ -50,14 +60,12 @@ int parcel_add(struct parcel *parcel, int fd)
 			connection_put(connection);
 			return 0;
 		}
-	if (parcel->count == PARCEL_MOST)
-		error = -E2BIG;
-	else if (side_of(connection->side) < 0)
-		error = -ENOSPC;
-	else
+	if (parcel->count < parcel->most && side_of(connection->side) >= 0) {
 		parcel->connections[parcel->count++] = connection;
-	if (error)
-		connection_put(connection);
+		return 0;
+	}
+	error = go_without(connection);
+	connection_put(connection);
 	return error;
 }
 
@@ -199,7 +207,7 @@ static void take_up(struct heirloom *heirloom, const int *fds, unsigned int coun
 		lead_to(heirloom, record, fds, count);
 		return;
 	}
-	for (unsigned int i = 0; i < count; i++)
+	for (unsigned int i = 0; i < count && !heirloom->returned; i++)
 		if (heirloom_cookie(fds[i]) == heirloom->cookie)
 			heirloom_refuse(fds[i]);
 }

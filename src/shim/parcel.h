@@ -9,17 +9,20 @@
 
 #include "shim/heirloom.h"
 
-#define PARCEL_MOST 48U /* connections in one message: the kernel passes 253 descriptors */
-#define PARCEL_FDS (PARCEL_MOST * 5U + 1U)
+#define PARCEL_MOST 48U /* connections with their rings in one message */
+#define PARCEL_FDS_EACH 5U
+#define PARCEL_FDS (PARCEL_MOST * PARCEL_FDS_EACH + 1U)
 
 /**
  * struct parcel - what goes with one message
  * @connections, @count: the connections; the parcel keeps them alive
+ * @most: how many can take their rings along
  * @fds, @fd_count: what they take along, the manifest last
  */
 struct parcel {
 	struct connection *connections[PARCEL_MOST];
 	unsigned int count;
+	unsigned int most;
 	int fds[PARCEL_FDS];
 	unsigned int fd_count;
 };
@@ -27,9 +30,10 @@ struct parcel {
 /**
  * parcel_add - descriptor @fd is being passed
  *
- * No effect unless it is a connection of ours that has rings.  One without stays TCP.
+ * No effect unless it is a connection of ours that has rings.  One without stays TCP, and so does one
+ * whose rings cannot go: it goes back before.
  *
- * Return: 0; -E2BIG when there are too many, -ENOSPC when its record cannot be passed on.
+ * Return: 0; -EPERM when that cannot be, because something is unread in them, or it leads to another host.
  */
 int parcel_add(struct parcel *parcel, int fd);
 

@@ -49,7 +49,26 @@ static bool is_sound(const struct msghdr *message, const struct cmsghdr *c)
 	return c->cmsg_len >= CMSG_LEN(0) && c->cmsg_len <= left;
 }
 
-/* Which connections are in it?  0, or why they cannot go, or -EINVAL: it is the kernel's to refuse. */
+/* How many connections can take their rings along with so many descriptors of the program's? */
+static unsigned int room_beside(size_t fds)
+{
+	const size_t room = fds < FDS_MOST ? (FDS_MOST - 1 - fds) / PARCEL_FDS_EACH : 0;
+
+	return room < PARCEL_MOST ? (unsigned int)room : PARCEL_MOST;
+}
+
+static size_t count_fds(struct msghdr *message)
+{
+	size_t count = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c && is_sound(message, c);
+	     c = CMSG_NXTHDR(message, c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+			count += (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	return count;
+}
+
+/* Which connections are in it?  0, or -EPERM: one cannot go, or -EINVAL: it is the kernel's to refuse. */
 static int look_through(struct parcel *parcel, struct msghdr *message)
 {
 	int error = 0;
@@ -65,18 +84,6 @@ static int look_through(struct parcel *parcel, struct msghdr *message)
 			error = parcel_add(parcel, fds[i]);
 	}
 	return error;
-}
-
-static const char *why_not(int error)
-{
-	switch (error) {
-	case 0:
-		return "another user is at its other end";
-	case -E2BIG:
-		return "too many in one message";
-	default:
-		return "too many segments of others";
-	}
 }
 
 /* Who reads at the other end of @line may have our side segment? */
@@ -117,14 +124,15 @@ ssize_t pass_send(int line, const struct msghdr *message, int flags)
 	    !user_copy(control, own.msg_control, own.msg_controllen))
 		return libc.sendmsg(line, message, flags);
 	own.msg_control = control;
+	parcel.most = is_our_user(line) ? room_beside(count_fds(&own)) : 0;
 	error = look_through(&parcel, &own);
 	if (error == -EINVAL || (!parcel.count && !error)) {
 		parcel_end(&parcel, true);
 		return libc.sendmsg(line, message, flags);
 	}
-	if (error || !is_our_user(line))
-		settings_say("descriptor %d: moved connections cannot be passed over it: %s", line,
-			     why_not(error));
+	if (error)
+		settings_say("descriptor %d: a moved connection cannot be passed over it now",
+			     line);
 	else
 		result = parcel_close(&parcel);
 	if (result == 0) {

@@ -11,9 +11,11 @@
  * else is needed: the daemon may be gone, and the sender may close or die at once.  Both are holders
  * from then on, as after fork.
  *
- * The record goes as part of the sender's whole side segment, so that a connection with rings is
- * passed to processes of the same user only, or root's; to others sendmsg(2) fails with EPERM.  A receiver
- * without the shim finds descriptors that mean nothing to it, and nothing arrives for it: the
+ * The record goes as part of the sender's whole side segment, so that rings are passed to processes of the
+ * same user only, or root's.  For others, and where there are too many for one message, a connection goes
+ * back to TCP first (back.h); if it cannot, sendmsg(2) fails with EPERM.  A receiver that cannot use the
+ * record (its locks count in another PID namespace; it has too many segments already) sends it back
+ * itself; if that cannot be, the socket is shut down.  A receiver without the shim finds descriptors that mean nothing to it, and nothing arrives for it: the
  * same as after exec.
  *
  * One that has no rings stays TCP from then on: the receiver's calls are not counted by us.

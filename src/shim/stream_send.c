@@ -260,6 +260,19 @@ static ssize_t send_to_stand_in(struct connection *connection, int fd, const str
 	return remote_send(connection, fd, &message, flags);
 }
 
+/* The peer went back: our ring gets nothing any more, and whoever reads it there may know. */
+static void follow_back(struct connection *connection)
+{
+	_Atomic uint32_t *marks = &our_writer(connection)->marks;
+	_Atomic uint32_t *lock = &connection->side->send.lock;
+
+	if ((atomic_load_explicit(marks, memory_order_relaxed) & MARK_BACK) ||
+	    lock_take(lock, thread_id()) < 0)
+		return;
+	atomic_fetch_or(marks, MARK_BACK);
+	lock_drop(lock);
+}
+
 /* The kernel's, although the direction has moved. */
 static ssize_t send_native(struct connection *connection, int fd, const struct place *place,
 			   int flags)
@@ -268,6 +281,8 @@ static ssize_t send_native(struct connection *connection, int fd, const struct p
 
 	if (__builtin_expect(is_remote(connection), 0) && !is_sent_by_tcp(connection))
 		return send_to_stand_in(connection, fd, place, flags);
+	if (is_back(connection) && !is_remote(connection))
+		follow_back(connection);
 	n = kernel_send(fd, place, SIZE_MAX, flags);
 	if (receive_is_back(connection))
 		move_note_back(connection, REASON_BACK);

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # A server that reads what a client wants and then passes the connection to a worker, which answers:
-# the stream goes on whole in shared memory.  To another user's process, a moved connection is not
-# passed, and the sender is told so.
+# the stream goes on whole in shared memory.  Before it is passed to another user's process, a moved
+# connection goes back to TCP; where bytes are unread it cannot, and the sender is told so.
 #
 # time limit: 120
 . "$(dirname "$0")/lib.sh"
@@ -80,7 +80,10 @@ if os.fork() == 0:
     os.setuid(65534)
     line = socket.socket(socket.AF_UNIX)
     line.connect(path)
-    line.recv(1)
+    _, fds, _, _ = socket.recv_fds(line, 1, 1)
+    with socket.socket(fileno=fds[0]) as talk:
+        while part := talk.recv(1000):
+            talk.sendall(part)
     os._exit(0)
 line, _ = house.accept()
 listener = socket.create_server(("127.0.0.1", 0))
@@ -91,21 +94,28 @@ for _ in range(50):
     other.sendall(other.recv(4))
     one.recv(4)
     time.sleep(0.002)
-try:
-    socket.send_fds(line, [b"x"], [other.fileno()])
-    print("passed", end=" ")
-except PermissionError:
-    print("refused", end=" ")
-one.sendall(b"still")
-print(other.recv(5).decode(), end=" ")
-line.close()
+def offer():
+    try:
+        socket.send_fds(line, [b"x"], [other.fileno()])
+        print("passed", end=" ")
+    except PermissionError:
+        print("refused", end=" ")
+one.sendall(b"unread")
+time.sleep(0.1)
+offer()
+print(other.recv(6).decode(), end=" ")
+offer()
+other.close()
+one.sendall(b"there")
+print(one.recv(5).decode(), end=" ")
+one.close()
 os.wait()
 END
 if [ "$(id -u)" = 0 ]; then
-	verdict a_moved_connection_is_not_passed_to_another_user \
-		"$(SMCU_MOVE_AFTER=0 timeout 20 "$SMCU" run python3 "$scratch/stranger.py" "$scratch/house")" "refused still "
+	verdict a_moved_connection_goes_back_before_it_is_passed_to_another_user \
+		"$(SMCU_MOVE_AFTER=0 timeout 20 "$SMCU" run python3 "$scratch/stranger.py" "$scratch/house")" "refused unread passed there "
 else
-	skip a_moved_connection_is_not_passed_to_another_user "needs root"
+	skip a_moved_connection_goes_back_before_it_is_passed_to_another_user "needs root"
 fi
 
 finish
