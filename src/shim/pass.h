@@ -15,8 +15,8 @@
  * same user only, or root's.  For others, and where there are too many for one message, a connection goes
  * back to TCP first (back.h); if it cannot, sendmsg(2) fails with EPERM.  A receiver that cannot use the
  * record (its locks count in another PID namespace; it has too many segments already) sends it back
- * itself; if that cannot be, the socket is shut down.  A receiver without the shim finds descriptors that mean nothing to it, and nothing arrives for it: the
- * same as after exec.
+ * itself; if that cannot be, the socket is shut down.  A receiver without the shim finds descriptors that
+ * mean nothing to it, and nothing arrives for it.
  *
  * One that has no rings stays TCP from then on: the receiver's calls are not counted by us.
  */

@@ -186,6 +186,7 @@ static void a_crowd_in_one_message(void)
 static void passed_between_pid_namespaces(int into)
 {
 	int ends[2], line[2], fd = -1;
+	char taken;
 	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, line) < 0)
@@ -201,6 +202,7 @@ static void passed_between_pid_namespaces(int into)
 		if (into) {
 			if (take(line[1], &fd) != 1)
 				_exit(2);
+			write_all(line[1], "t", 1);
 			echo(fd);
 			_exit(0);
 		}
@@ -216,6 +218,8 @@ static void passed_between_pid_namespaces(int into)
 		pair_open(ends);
 		say_call("pass", pass(line[0], &ends[1], 1));
 		close(ends[1]);
+		if (read_all(line[0], &taken, 1) != 1) /* before there is something unread */
+			die("taken");
 		converse(ends[0]);
 		close(ends[0]);
 	} else {
