@@ -6,7 +6,9 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 
+#include "shim/back.h"
 #include "shim/call_socket.h"
 #include "shim/connection.h"
 #include "shim/fd_table.h"
@@ -245,17 +247,38 @@ EXPORT int shutdown(int fd, int how)
 	return result;
 }
 
-static bool only_tcp_can(int level, int name, const void *value, socklen_t length)
+/* May the option be set where bytes are unread in a ring, which the kernel does not know of? */
+enum tcp_need { NEED_NO_TCP, NEED_TCP, NEED_ALL_BYTES };
+
+static enum tcp_need tcp_need_of(int level, int name, const void *value, socklen_t length)
 {
 	int number = 0;
 
 	if (length >= sizeof(number))
 		(void)user_copy(&number, value, sizeof(number));
-	if (level == IPPROTO_TCP)
-		return name == TCP_ULP || name == TCP_REPAIR;
-	if (level == SOL_SOCKET)
-		return name == SO_ZEROCOPY && number;
-	return false;
+	if (level == SOL_TLS || (level == IPPROTO_TCP && (name == TCP_ULP || name == TCP_REPAIR)))
+		return NEED_ALL_BYTES;
+	return level == SOL_SOCKET && name == SO_ZEROCOPY && number ? NEED_TCP : NEED_NO_TCP;
+}
+
+/* An option of the kernel's own TCP: one that has moved goes back.  False: it cannot, as it is now. */
+static bool go_back_for(int fd, enum tcp_need need)
+{
+	struct connection *connection = connection_get(fd);
+	bool can = true;
+
+	if (!connection)
+		return true;
+	connection_pin(connection, REASON_OPTION);
+	if (!is_attached(connection) || is_remote(connection)) /* nothing, or too late */
+		can = need == NEED_TCP || !is_attached(connection) ||
+		      !(send_has_moved(connection) || receive_has_moved(connection));
+	else if (need == NEED_TCP)
+		(void)back_one(connection, REASON_OPTION);
+	else
+		can = back_unless_rest(connection, REASON_OPTION);
+	connection_put(connection);
+	return can;
 }
 
 /*
@@ -326,6 +349,25 @@ static bool show_unmapped(int fd, void *value, socklen_t length, int error)
 	return user_copy(value, &told, size);
 }
 
+/*
+ * TCP_ZEROCOPY_RECEIVE maps what the kernel has: the connection goes back to it.  True: there is something in
+ * the ring, and what the kernel has comes after it.
+ */
+static bool is_behind_the_ring(int fd)
+{
+	struct connection *connection = connection_get(fd);
+	int queued = 0;
+
+	if (!connection)
+		return false;
+	connection_pin(connection, REASON_OPTION);
+	if (!is_remote(connection) && !back_one(connection, REASON_OPTION) &&
+	    receive_has_moved(connection) && ring_available(&connection->receive))
+		(void)libc.ioctl(fd, FIONREAD, &queued);
+	connection_put(connection);
+	return queued > 0;
+}
+
 EXPORT int getsockopt(int fd, int level, int name, void *value, socklen_t *length)
 {
 	const int reset = ECONNRESET;
@@ -335,6 +377,9 @@ EXPORT int getsockopt(int fd, int level, int name, void *value, socklen_t *lengt
 	libc_ready();
 	if (smc_name_get_option(fd, level, name, value, length, &result))
 		return (int)to_errno(result);
+	if (__builtin_expect(level == IPPROTO_TCP && name == TCP_ZEROCOPY_RECEIVE, 0) &&
+	    is_behind_the_ring(fd) && show_unmapped(fd, value, *length, 0))
+		return 0;
 	result = libc.getsockopt(fd, level, name, value, length);
 	if (result == 0 && offer_show_option(fd, level, name, value, length))
 		return 0;
@@ -361,28 +406,18 @@ EXPORT int getsockopt(int fd, int level, int name, void *value, socklen_t *lengt
 
 EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
 {
-	struct connection *connection;
+	enum tcp_need need;
 	int result;
-	bool refuse;
 
 	libc_ready();
 	if (smc_name_set_option(fd, level, name, value, length, &result))
 		return (int)to_errno(result);
 	if (level == SOL_SOCKET && name == SO_RCVLOWAT && !settings.sandboxed)
 		return set_low_water(fd, value, length);
-	if (__builtin_expect(only_tcp_can(level, name, value, length), 0)) {
-		connection = connection_get(fd);
-		if (connection) {
-			connection_pin(connection, REASON_OPTION);
-			/* Too late for what works on the bytes inside the kernel. */
-			refuse = level == IPPROTO_TCP && is_attached(connection) &&
-				 (send_has_moved(connection) || receive_has_moved(connection));
-			connection_put(connection);
-			if (refuse) {
-				errno = ENOPROTOOPT;
-				return -1;
-			}
-		}
+	need = tcp_need_of(level, name, value, length);
+	if (__builtin_expect(need != NEED_NO_TCP, 0) && !go_back_for(fd, need)) {
+		errno = ENOPROTOOPT;
+		return -1;
 	}
 	if (offer_hold_option(fd, level, name, value, length))
 		return 0;
