@@ -58,8 +58,12 @@ void epoll_share_leave(struct watch *watch)
 /* Before it goes: has what is in its ring been told of? */
 static void note_told(struct connection *connection, const struct watch *watch)
 {
-	const bool told = watch->disabled || ((watch->events & EPOLLET) && !watch->fresh &&
-					      watch->seen_produced == epoll_produced(connection));
+	bool told;
+
+	if (!connection->control) /* its parent got rings since the fork, and they stay unused */
+		return;
+	told = watch->disabled || ((watch->events & EPOLLET) && !watch->fresh &&
+				   watch->seen_produced == epoll_produced(connection));
 
 	if (told)
 		atomic_fetch_or(&connection->side->flags, SIDE_REST_TOLD);
