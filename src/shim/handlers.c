@@ -32,7 +32,8 @@ static void run(int number, siginfo_t *info, void *context)
 
 static bool is_function(__sighandler_t handler)
 {
-	return handler != SIG_DFL && handler != SIG_IGN && handler != SIG_ERR;
+	return handler != SIG_DFL && handler != SIG_IGN && handler != SIG_ERR &&
+	       handler != SIG_HOLD;
 }
 
 static bool is_counted(int number, const struct sigaction *action)

@@ -81,6 +81,8 @@
 	X(int, sigaction, (int, const struct sigaction *, struct sigaction *))                     \
 	X(__sighandler_t, signal, (int, __sighandler_t))                                           \
 	X(__sighandler_t, __sysv_signal, (int, __sighandler_t))                                    \
+	X(__sighandler_t, sigset, (int, __sighandler_t))                                           \
+	X(int, sigignore, (int))                                                                   \
 	X(int, siginterrupt, (int, int))                                                           \
 	X(int, execve, (const char *, char *const *, char *const *))                               \
 	X(int, execvpe, (const char *, char *const *, char *const *))                              \

@@ -12,8 +12,8 @@
 #include "shim/user_memory.h"
 
 static _Atomic unsigned int changes = 1; /* how often a disposition was set */
-static _Atomic unsigned int looked_at; /* @changes when @habit was found */
-static _Atomic enum signals_habit habit;
+static _Atomic unsigned int looked_at; /* @changes when @all_restart was found */
+static _Atomic bool all_restart;
 
 /* What a thread brings upon itself does not interrupt it asleep; sanitizers and runtimes catch it. */
 static bool is_fault(int number)
@@ -22,29 +22,30 @@ static bool is_fault(int number)
 	       number == SIGABRT || number == SIGTRAP || number == SIGSYS;
 }
 
-enum signals_habit signals_habit(void)
+/* All handlers that are installed now; cheap unless they were changed since the last time. */
+static bool do_all_restart(void)
 {
-	unsigned int now = atomic_load(&changes);
-	bool restarts = false, interrupts = false;
+	const unsigned int now = atomic_load(&changes);
+	bool all = true;
 
 	if (atomic_load(&looked_at) == now)
-		return atomic_load(&habit);
-	for (int number = 1; number < NSIG; number++) {
+		return atomic_load(&all_restart);
+	for (int number = 1; number < NSIG && all; number++) {
 		struct sigaction action;
 
-		if (is_fault(number) || libc.sigaction(number, NULL, &action) < 0 ||
-		    action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)
-			continue;
-		if (action.sa_flags & SA_RESTART)
-			restarts = true;
-		else
-			interrupts = true;
+		all = is_fault(number) || libc.sigaction(number, NULL, &action) < 0 ||
+		      action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN ||
+		      (action.sa_flags & SA_RESTART);
 	}
-	atomic_store(&habit, restarts && interrupts ? SIGNALS_DIFFER
-			     : interrupts	    ? SIGNALS_INTERRUPT
-						    : SIGNALS_RESTART);
+	atomic_store(&all_restart, all);
 	atomic_store(&looked_at, now);
-	return atomic_load(&habit);
+	return all;
+}
+
+bool signals_restarted(const struct handler_runs *before)
+{
+	return handler_runs.all != before->all ? handler_runs.interrupting == before->interrupting
+					       : do_all_restart();
 }
 
 /* --- faults --- */
@@ -133,6 +134,12 @@ static __sighandler_t set_handler(struct sigaction *own, __sighandler_t handler,
 
 /* --- stand-ins --- */
 
+/* libc's headers name these only on request, or not at all. */
+int __sigaction(int number, const struct sigaction *action, struct sigaction *old);
+__sighandler_t bsd_signal(int number, __sighandler_t handler);
+__sighandler_t ssignal(int number, __sighandler_t handler);
+__sighandler_t sysv_signal(int number, __sighandler_t handler);
+
 EXPORT int sigaction(int number, const struct sigaction *action, struct sigaction *old)
 {
 	struct sigaction *own, wanted;
@@ -154,6 +161,11 @@ EXPORT int sigaction(int number, const struct sigaction *action, struct sigactio
 	return result;
 }
 
+EXPORT int __sigaction(int number, const struct sigaction *action, struct sigaction *old)
+{
+	return sigaction(number, action, old);
+}
+
 EXPORT __sighandler_t signal(int number, __sighandler_t handler)
 {
 	__sighandler_t old;
@@ -167,6 +179,17 @@ EXPORT __sighandler_t signal(int number, __sighandler_t handler)
 	return old;
 }
 
+/* Older names of the same. */
+EXPORT __sighandler_t bsd_signal(int number, __sighandler_t handler)
+{
+	return signal(number, handler);
+}
+
+EXPORT __sighandler_t ssignal(int number, __sighandler_t handler)
+{
+	return signal(number, handler);
+}
+
 EXPORT __sighandler_t __sysv_signal(int number, __sighandler_t handler)
 {
 	__sighandler_t old;
@@ -178,6 +201,52 @@ EXPORT __sighandler_t __sysv_signal(int number, __sighandler_t handler)
 			       : handlers_set_simply(number, handler, libc.__sysv_signal);
 	atomic_fetch_add(&changes, 1);
 	return old;
+}
+
+EXPORT __sighandler_t sysv_signal(int number, __sighandler_t handler)
+{
+	return __sysv_signal(number, handler);
+}
+
+/* sigset(3) of a fault, which also blocks it, or does no longer. */
+static __sighandler_t set_and_unblock(int number, struct sigaction *own, __sighandler_t handler)
+{
+	__sighandler_t old = own->sa_handler;
+	sigset_t one, before;
+
+	sigemptyset(&one);
+	sigaddset(&one, number);
+	if (handler != SIG_HOLD)
+		(void)set_handler(own, handler, 0);
+	pthread_sigmask(handler == SIG_HOLD ? SIG_BLOCK : SIG_UNBLOCK, &one, &before);
+	return sigismember(&before, number) ? SIG_HOLD : old;
+}
+
+EXPORT __sighandler_t sigset(int number, __sighandler_t handler)
+{
+	__sighandler_t old;
+
+	libc_ready();
+	if (program_action_here(number))
+		return set_and_unblock(number, program_action_here(number), handler);
+	old = is_fault(number) ? libc.sigset(number, handler)
+			       : handlers_set_simply(number, handler, libc.sigset);
+	atomic_fetch_add(&changes, 1);
+	return old;
+}
+
+EXPORT int sigignore(int number)
+{
+	int result;
+
+	libc_ready();
+	if (program_action_here(number)) {
+		(void)set_handler(program_action_here(number), SIG_IGN, 0);
+		return 0;
+	}
+	result = libc.sigignore(number);
+	atomic_fetch_add(&changes, 1);
+	return result;
 }
 
 EXPORT int siginterrupt(int number, int interrupt)

@@ -5,9 +5,9 @@
  * Would an interrupted call be restarted?
  *
  * A blocked read(2) on TCP is restarted after a handler with SA_RESTART, and fails with EINTR after
- * one without.  ppoll(2), with which we can watch the bell and the TCP socket together, always
- * fails with EINTR.  If all of the program's handlers agree, we know what to do then; if they do
- * not, the sleep is a recv(2) on the bell alone, which the kernel restarts or not as it is right.
+ * one without.  ppoll(2), with which we watch the bell and the TCP socket together, always fails with
+ * EINTR.  What ran meanwhile is counted (handlers.h) and tells.  Of a handler that was installed past us,
+ * and is not counted, we know only what the kernel says of all: if some would interrupt, it did.
  *
  * SIGSEGV and SIGBUS are caught from the first connection on (user_memory.h).  The program's own
  * dispositions of the two are kept here: it sees and sets those, and what is not ours goes to them.
@@ -15,10 +15,15 @@
 #ifndef SMCU_SHIM_SIGNALS_H
 #define SMCU_SHIM_SIGNALS_H
 
-enum signals_habit { SIGNALS_RESTART, SIGNALS_INTERRUPT, SIGNALS_DIFFER };
+#include <stdbool.h>
 
-/* signals_habit - what the handlers installed now say; cheap unless they were changed since */
-enum signals_habit signals_habit(void);
+#include "shim/handlers.h"
+
+/**
+ * signals_restarted - a sleep of ours has failed with EINTR: would the kernel have gone on?
+ * @before: the handlers that had run when the call began
+ */
+bool signals_restarted(const struct handler_runs *before);
 
 /* signals_guard - catch faults from here on; once is enough, again is cheap */
 void signals_guard(void);

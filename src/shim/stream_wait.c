@@ -4,8 +4,7 @@
  *
  * The sleep is ppoll() on the bell and the TCP socket, which tells of resets and of bytes written
  * past the ring too.  A signal always interrupts it: so it does TCP's wait when SO_RCVTIMEO or
- * SO_SNDTIMEO is set or some bytes were transferred.  Otherwise signals_habit() says whether to go on,
- * or that the sleep must be recv(MSG_PEEK) on the bell, which the kernel restarts as it does TCP's.
+ * SO_SNDTIMEO is set or some bytes were transferred.  Otherwise signals_restarted() says whether to go on.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -139,25 +138,10 @@ static int sleep_on_bell(struct connection *connection, int fd, enum way way,
 {
 	enum bell bell = way == DIRECTION_SEND ? BELL_SPACE : BELL_DATA;
 	const unsigned int dead = bell == BELL_DATA ? ENDED_DATA_BELL : ENDED_SPACE_BELL;
-	const enum signals_habit habit = is_timed(call) ? SIGNALS_INTERRUPT : signals_habit();
-	char byte;
-	ssize_t n;
+	const int error =
+		sleep_in_poll(connection, fd, way, call->deadline, has_ended(connection, dead));
 
-	if (habit != SIGNALS_DIFFER || has_ended(connection, dead) ||
-	    (way == DIRECTION_RECEIVE && !receive_has_moved(connection))) {
-		n = sleep_in_poll(connection, fd, way, call->deadline, has_ended(connection, dead));
-		return n == -EINTR && habit == SIGNALS_RESTART ? 0 : (int)n;
-	}
-	n = libc.recv(bell_fd(connection, bell), &byte, 1, MSG_PEEK);
-	if (n > 0) {
-		bell_seen(connection, bell);
-		return 0;
-	}
-	if (n < 0 && errno == EINTR)
-		return -EINTR;
-	/* End of file: not death, but look at TCP. */
-	atomic_fetch_or(&connection->ended, dead);
-	return 0;
+	return error == -EINTR && !is_timed(call) && signals_restarted(&call->before) ? 0 : error;
 }
 
 /* The thread is cancelled in its sleep. */

@@ -47,13 +47,18 @@ static void *ring(void *unused)
 	return unused;
 }
 
+static void ring_me_later(void)
+{
+	ringer_target = pthread_self();
+	pthread_create(&ringer, NULL, ring, NULL);
+}
+
 static void signal_me_later(int flags)
 {
 	struct sigaction action = {.sa_handler = handler, .sa_flags = flags};
 
 	sigaction(SIGUSR1, &action, NULL);
-	ringer_target = pthread_self();
-	pthread_create(&ringer, NULL, ring, NULL);
+	ring_me_later();
 }
 
 static void signal_join(void)
@@ -103,6 +108,73 @@ static void a_restarting_signal_does_not_interrupt_read(void)
 	say_call("read", read(ends[1], in, 10));
 	signal_join();
 	send_later_join();
+	pair_close(ends);
+}
+
+int __sigaction(int number, const struct sigaction *action, struct sigaction *old);
+__sighandler_t bsd_signal(int number, __sighandler_t handler);
+__sighandler_t ssignal(int number, __sighandler_t handler);
+__sighandler_t sysv_signal(int number, __sighandler_t handler);
+
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* sigset() and its kin */
+
+/* What comes later is read by the call that the signal does not interrupt, else by the next. */
+static void read_with_a_signal(const char *what, const int ends[2])
+{
+	char in[10];
+
+	ring_me_later();
+	send_later(ends[0], "later", 150);
+	say_call(what, read(ends[1], in, sizeof(in)));
+	signal_join();
+	send_later_join();
+	settle();
+	say_call("  left", recv(ends[1], in, sizeof(in), MSG_DONTWAIT));
+}
+
+static void handlers_by_older_names_are_signal_handlers(void)
+{
+	const struct sigaction interrupts = {.sa_handler = handler};
+	int ends[2];
+
+	pair_open(ends);
+	say("first: %d", bsd_signal(SIGUSR1, handler) == SIG_DFL);
+	read_with_a_signal("bsd_signal", ends);
+	say("it was: %d", sigset(SIGUSR1, handler) == handler);
+	read_with_a_signal("sigset", ends);
+	say("it was: %d", ssignal(SIGUSR1, handler) == handler);
+	read_with_a_signal("ssignal", ends);
+	say("it was: %d", sysv_signal(SIGUSR1, handler) == handler);
+	read_with_a_signal("sysv_signal", ends);
+	say("it was for once: %d", signal(SIGUSR1, handler) == SIG_DFL);
+	say_call("__sigaction", __sigaction(SIGUSR1, &interrupts, NULL));
+	read_with_a_signal("__sigaction", ends);
+	pair_close(ends);
+}
+
+static void what_sigset_says(int number)
+{
+	say("of %s", sigabbrev_np(number));
+	say("default: %d", sigset(number, handler) == SIG_DFL);
+	say("hold: %d", sigset(number, SIG_HOLD) == handler);
+	raise(number);
+	say("held, signals %d", (int)signals);
+	say("again: %d", sigset(number, handler) == SIG_HOLD);
+	say("signals %d", (int)signals);
+	raise(number);
+	say("signals %d", (int)signals);
+	say_call("sigignore", sigignore(number));
+	raise(number);
+	say("ignored: %d, signals %d", sigset(number, SIG_DFL) == SIG_IGN, (int)signals);
+}
+
+static void sigset_holds_a_signal(void)
+{
+	int ends[2];
+
+	pair_open(ends);
+	what_sigset_says(SIGUSR1);
+	what_sigset_says(SIGSEGV);
 	pair_close(ends);
 }
 
@@ -405,6 +477,9 @@ const struct behaviour same_signal[] = {
 	{"a_signal_ends_waitall_with_what_came", a_signal_ends_waitall_with_what_came},
 	{"a_restarting_signal_does_not_interrupt_read",
 	 a_restarting_signal_does_not_interrupt_read},
+	{"handlers_by_older_names_are_signal_handlers",
+	 handlers_by_older_names_are_signal_handlers},
+	{"sigset_holds_a_signal", sigset_holds_a_signal},
 	{"a_restarting_signal_interrupts_a_time_out", a_restarting_signal_interrupts_a_time_out},
 	{"a_signal_interrupts_write", a_signal_interrupts_write},
 	{"a_signal_cuts_a_long_write_short", a_signal_cuts_a_long_write_short},
