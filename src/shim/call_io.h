@@ -76,11 +76,14 @@ static inline bool call_io_begin(struct connection *connection, int flags)
 /* call_io_end - the real call returned @n; returns what ours does, with errno: see stream_result() */
 static inline ssize_t call_io_end(struct connection *connection, int fd, int flags, ssize_t n)
 {
+	int due;
+
 	stream_kernel_end(connection, fd, DIRECTION_RECEIVE,
 			  flags & (MSG_PEEK | MSG_ERRQUEUE) ? 0 : n);
 	if (call_io_peeks_for_all(flags))
 		atomic_fetch_sub(&connection->pollers, 1);
-	return n == 0 && stream_take_reset(connection) ? to_errno(-ECONNRESET) : n;
+	due = n == 0 ? stream_take_due(connection) : 0;
+	return due ? to_errno(due) : n;
 }
 
 /*
@@ -117,7 +120,8 @@ static inline ssize_t call_io_end(struct connection *connection, int fd, int fla
 		if (!connection)                                                                   \
 			return KERNEL;                                                             \
 		if (stream_kernel_begin(connection, DIRECTION_SEND)) {                             \
-			result = stream_take_reset(connection) ? to_errno(-ECONNRESET) : KERNEL;   \
+			result = stream_take_due(connection);                                      \
+			result = result ? to_errno(result) : KERNEL;                               \
 			if (result > 0)                                                            \
 				stream_note_size(connection, (size_t)result);                      \
 			stream_kernel_end(connection, fd, DIRECTION_SEND, result);                 \

@@ -370,7 +370,6 @@ static bool is_behind_the_ring(int fd)
 
 EXPORT int getsockopt(int fd, int level, int name, void *value, socklen_t *length)
 {
-	const int reset = ECONNRESET;
 	struct connection *connection;
 	int result, error;
 
@@ -389,15 +388,16 @@ EXPORT int getsockopt(int fd, int level, int name, void *value, socklen_t *lengt
 	    (result == 0 || errno != EFAULT) &&
 	    show_unmapped(fd, value, *length, result < 0 ? errno : 0))
 		return 0;
-	if (result < 0 || level != SOL_SOCKET || name != SO_ERROR || *length != sizeof(reset))
+	if (result < 0 || level != SOL_SOCKET || name != SO_ERROR || *length != sizeof(error))
 		return result;
 	connection = connection_get(fd);
 	if (connection) {
 		offer_settle(connection, fd);
-		if (stream_take_reset(connection))
-			(void)user_copy(value, &reset, sizeof(reset));
-		else if (is_attached(connection) && is_remote(connection) && !is_back(connection) &&
-			 (error = remote_take_error(connection, fd)))
+		error = -stream_take_due(connection);
+		if (!error && is_attached(connection) && is_remote(connection) &&
+		    !is_back(connection))
+			error = remote_take_error(connection, fd);
+		if (error)
 			(void)user_copy(value, &error, sizeof(error));
 		connection_put(connection);
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "shim/connection.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -80,6 +81,7 @@ struct connection *connection_new(int fd)
 		return NULL;
 	signals_guard();
 	connection->ended = 0;
+	connection->due = ECONNRESET;
 	connection->opened_by_connect = false;
 	connection->mismatches = 0;
 	connection->turns = 0;

@@ -56,7 +56,7 @@ enum way { DIRECTION_SEND = 0, DIRECTION_RECEIVE = 1, DIRECTION_NONE = 2 };
 #define ENDED_SPACE_BELL (1U << 2)
 #define ENDED_BROKEN (1U << 3) /* the peer broke the rules of the ring: reset */
 #define ENDED_RESET                                                                                \
-	(1U << 4) /* a reset was seen while the ring still had data: it is due after that */
+	(1U << 4) /* an error that TCP had was not told yet: it is due, see connection.due */
 #define ENDED_KILLED (1U << 5) /* it died with our data unread, and we said so */
 #define ENDED_HANGUP (1U << 6) /* the kernel reports POLLHUP or POLLERR */
 #define ENDED_LOOK (1U << 7) /* TCP has something to read although the direction has moved */
@@ -69,6 +69,7 @@ struct watch; /* a registration in an epoll (epoll.h) */
  * @users: calls that are inside
  * @phase: enum phase
  * @ended: ENDED_*
+ * @due: with ENDED_RESET, the errno that a call is to return
  * @descriptors: how many descriptors of this process lead here
  * @fd: one of them, for calls on the socket itself; after the last was closed @kept
  * @kept: a hidden one, where the last was closed while other threads slept inside; else -1
@@ -109,6 +110,7 @@ struct connection {
 	_Atomic uint32_t users;
 	_Atomic uint32_t phase;
 	_Atomic uint32_t ended;
+	_Atomic int due;
 	_Atomic int32_t descriptors;
 	_Atomic int fd;
 	int kept;

@@ -23,10 +23,17 @@ void stream_break(struct connection *connection, int fd)
 	libc.shutdown(fd, SHUT_RDWR);
 }
 
+/* Is it the end of the connection, and told only once? */
+static bool is_the_end(ssize_t n)
+{
+	return n == -ECONNRESET || n == -ECONNABORTED || n == -ETIMEDOUT || n == -EHOSTUNREACH ||
+	       n == -ENETUNREACH;
+}
+
 bool stream_note_death(struct connection *connection, int fd)
 {
 	const unsigned int marks = atomic_load(&peer_writer(connection)->marks);
-	int error;
+	int error = 0;
 	socklen_t length = sizeof(error);
 
 	if (is_remote(connection))
@@ -41,22 +48,33 @@ bool stream_note_death(struct connection *connection, int fd)
 		return false;
 	libc.shutdown(fd, SHUT_RDWR);
 	/* With data unread in TCP as well, its kernel has reset: one error for both. */
-	(void)libc.getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+	if (libc.getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && is_the_end(-error))
+		atomic_store(&connection->due, error);
 	return true;
 }
 
-bool stream_take_reset(struct connection *connection)
+void stream_owe(struct connection *connection, ssize_t error)
 {
-	return has_ended(connection, ENDED_RESET) &&
-	       (atomic_fetch_and(&connection->ended, ~ENDED_RESET) & ENDED_RESET);
+	if (!is_the_end(error))
+		return;
+	atomic_store(&connection->due, (int)-error);
+	atomic_fetch_or(&connection->ended, ENDED_RESET);
+}
+
+int stream_take_due(struct connection *connection)
+{
+	if (!has_ended(connection, ENDED_RESET) ||
+	    !(atomic_fetch_and(&connection->ended, ~ENDED_RESET) & ENDED_RESET))
+		return 0;
+	return -atomic_exchange(&connection->due, ECONNRESET);
 }
 
 ssize_t stream_result(struct connection *connection, size_t done, ssize_t n)
 {
-	if (done && n == -ECONNRESET)
-		atomic_fetch_or(&connection->ended, ENDED_RESET);
-	/* Told: what the kernel says of one reset, and we of another, is the same. */
-	if (!done && n == -ECONNRESET &&
+	if (done)
+		stream_owe(connection, n);
+	/* Told: what the kernel says of one end, and we of another, is the same. */
+	if (!done && is_the_end(n) &&
 	    (atomic_fetch_or(&connection->ended, ENDED_KILLED) & ENDED_RESET))
 		atomic_fetch_and(&connection->ended, ~ENDED_RESET);
 	return done ? (ssize_t)done : n;

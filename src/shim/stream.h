@@ -165,8 +165,11 @@ static inline size_t stream_before_mark(const struct connection *connection)
  */
 bool stream_note_death(struct connection *connection, int fd);
 
-/* stream_take_reset - is ECONNRESET due?  Then it no longer is. */
-bool stream_take_reset(struct connection *connection);
+/* stream_owe - TCP has said @error, -errno, and the next call is to return it; no effect if it is no end */
+void stream_owe(struct connection *connection, ssize_t error);
+
+/* stream_take_due - the error that is due, -errno, and now no longer is; 0: none */
+int stream_take_due(struct connection *connection);
 
 /**
  * stream_result - what a call returns that moved @done bytes in steps, the last of which gave @n

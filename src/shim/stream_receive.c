@@ -137,6 +137,13 @@ static ssize_t ring_take(struct connection *connection, struct place place, size
 	return done ? (ssize_t)done : n;
 }
 
+static ssize_t due_or(struct connection *connection, ssize_t n)
+{
+	const int due = stream_take_due(connection);
+
+	return due ? due : n;
+}
+
 /* One of the ends went back to TCP, and the ring is empty for good. */
 static ssize_t receive_after_ring(struct connection *connection, int fd, const struct place *place,
 				  int flags)
@@ -148,7 +155,7 @@ static ssize_t receive_after_ring(struct connection *connection, int fd, const s
 		atomic_fetch_add(&connection->side->receive.tcp_bytes, (uint64_t)n);
 	if (n == 0)
 		(void)stream_note_death(connection, fd);
-	return stream_take_reset(connection) ? -ECONNRESET : n;
+	return due_or(connection, n);
 }
 
 /*
@@ -179,8 +186,7 @@ static ssize_t ask_tcp(struct connection *connection, int fd, const struct place
 	if (n <= 0)
 		atomic_fetch_or(&connection->ended, ENDED_TCP);
 	if (ring_available(&connection->receive)) {
-		if (n < 0)
-			atomic_fetch_or(&connection->ended, ENDED_RESET);
+		stream_owe(connection, n);
 		return -ESTALE;
 	}
 	if (n > 0 && receive_is_back(connection)) /* which is counted, since it may move again */
@@ -189,7 +195,7 @@ static ssize_t ask_tcp(struct connection *connection, int fd, const struct place
 		return kernel_receive(fd, place, flags | MSG_DONTWAIT);
 	if (n == 0)
 		(void)stream_note_death(connection, fd);
-	return stream_take_reset(connection) ? -ECONNRESET : n;
+	return due_or(connection, n);
 }
 
 static bool peeks_for_all(const struct connection *connection, int flags)
@@ -456,8 +462,8 @@ ssize_t stream_receive_until(struct connection *connection, int fd, const struct
 	stream_leave(connection, &call);
 	*deadline = call.deadline;
 	/* An earlier call may have taken the socket's error. */
-	if (n == 0 && !done && stream_take_reset(connection))
-		return -ECONNRESET;
+	if (n == 0 && !done)
+		n = due_or(connection, n);
 	return stream_result(connection, done, n);
 }
 

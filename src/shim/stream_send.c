@@ -312,10 +312,10 @@ static ssize_t send_some(struct connection *connection, int fd, const struct pla
 				return n;
 			continue;
 		}
-		if (stream_is_native(connection, fd))
-			return stream_take_reset(connection)
-				       ? -ECONNRESET
-				       : send_native(connection, fd, place, flags);
+		if (stream_is_native(connection, fd)) {
+			n = stream_take_due(connection);
+			return n ? n : send_native(connection, fd, place, flags);
+		}
 		if (by_tcp && want == 1)
 			return send_urgent(connection, fd, place, flags);
 		n = ring_put(connection, *place, by_tcp ? want - 1 : want, flags & MSG_OOB);
@@ -367,8 +367,9 @@ ssize_t stream_send(struct connection *connection, int fd, const struct iovec *i
 		return send_native(connection, fd, &place, flags);
 	if (total == 0)
 		return kernel_send(fd, &place, 0, flags);
-	if (stream_take_reset(connection))
-		return -ECONNRESET;
+	n = stream_take_due(connection);
+	if (n)
+		return n;
 	stream_note_size(connection, total);
 	place_advance(&place, 0);
 	while (done < total && !call.interrupted) {

@@ -89,6 +89,14 @@ static void in_write(void)
 	say_call("write", write(fd_inside, "x", 1));
 }
 
+static void in_a_long_write(void)
+{
+	static char block[64 << 20];
+	ssize_t n = write(fd_inside, block, sizeof(block));
+
+	say("some went: %d", n > 0 && n < (ssize_t)sizeof(block));
+}
+
 static void poll_for(short events)
 {
 	struct pollfd wanted = {fd_inside, events, 0};
@@ -202,6 +210,22 @@ static void reset_in_recv_of_all(void)
 	destroyed(in_recv_of_all, 0, 1);
 }
 
+static void destroyed_in_write(void)
+{
+	destroyed(in_write, 1, 0);
+}
+
+/* The error is left to the next call. */
+static void destroyed_in_a_long_write(void)
+{
+	destroyed(in_a_long_write, 0, 0);
+}
+
+static void destroyed_in_poll_with_unsent_bytes(void)
+{
+	destroyed(in_poll, 1, 0);
+}
+
 static void reset_in_write(void)
 {
 	destroyed(in_write, 1, 1);
@@ -241,6 +265,9 @@ const struct behaviour same_destroyed[] = {
 	{"destroyed_in_read", destroyed_in_read},
 	{"reset_in_read", reset_in_read},
 	{"reset_in_recv_of_all", reset_in_recv_of_all},
+	{"destroyed_in_write", destroyed_in_write},
+	{"destroyed_in_a_long_write", destroyed_in_a_long_write},
+	{"destroyed_in_poll_with_unsent_bytes", destroyed_in_poll_with_unsent_bytes},
 	{"reset_in_write", reset_in_write},
 	{"destroyed_in_poll", destroyed_in_poll},
 	{"reset_in_poll_for_room", reset_in_poll_for_room},
