@@ -17,6 +17,7 @@
 #include "shim/libc.h"
 #include "shim/memory.h"
 #include "shim/move.h"
+#include "shim/quiet.h"
 
 #define PATIENCE_NS                                                                                \
 	1000000000ULL /* how long a peer may be inside: it was stopped there, or it lies */
@@ -51,14 +52,14 @@ static void make_it_seen(void)
 {
 	/* Without it (an old kernel): a store does not stay unseen for a moment. */
 	if (libc.syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) < 0)
-		nanosleep(&moment, NULL);
+		quiet_sleep(&moment);
 }
 
 static void wait_for_writers(const struct connection *connection, uint64_t deadline)
 {
 	while (goes_back(connection) && atomic_load(&peer_writer(connection)->inside) &&
 	       now_ns() < deadline)
-		nanosleep(&moment, NULL);
+		quiet_sleep(&moment);
 }
 
 /* Who sleeps on a bell, there or here, looks: the bells are no longer rung. */
@@ -234,7 +235,7 @@ static bool are_out(struct segment_control *control)
 		while (atomic_load(&control->direction[end].writer.inside)) {
 			if (now_ns() >= deadline)
 				return false;
-			nanosleep(&moment, NULL);
+			quiet_sleep(&moment);
 		}
 	return true;
 }
@@ -249,7 +250,7 @@ static bool is_unread(struct segment_control *control, unsigned int end)
 static void ring_for(_Atomic uint32_t *armed, int bell)
 {
 	if (atomic_exchange(armed, 0))
-		(void)libc.send(bell, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+		(void)quiet_send(bell, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 bool back_by_segment(const struct heirloom *heirloom)

@@ -5,6 +5,7 @@
 
 #include "ring/lock.h"
 #include "shim/libc.h"
+#include "shim/quiet.h"
 #include "shim/urgent.h"
 
 static const unsigned int ended[] = {
@@ -20,7 +21,7 @@ void bell_ring(struct connection *connection, enum bell bell)
 	 * A full bell (EAGAIN) has been rung often enough.  EPIPE says only that the peer does not
 	 * listen to this bell any more (it shut that direction down, or it is gone).
 	 */
-	(void)libc.send(bell_fd(connection, bell), "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void)quiet_send(bell_fd(connection, bell), "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 	errno = saved;
 }
 
@@ -28,7 +29,7 @@ static void drain(struct connection *connection, enum bell bell)
 {
 	const int saved = errno;
 	char bytes[64];
-	ssize_t n = libc.recv(bell_fd(connection, bell), bytes, sizeof(bytes), MSG_DONTWAIT);
+	ssize_t n = quiet_recv(bell_fd(connection, bell), bytes, sizeof(bytes), MSG_DONTWAIT);
 
 	if (n > 0)
 		atomic_store_explicit(&connection->bell_rung[bell], false, memory_order_relaxed);

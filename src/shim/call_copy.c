@@ -19,8 +19,10 @@
 
 #include "ring/lock.h"
 #include "shim/bell.h"
+#include "shim/call_io.h"
 #include "shim/connection.h"
 #include "shim/libc.h"
+#include "shim/quiet.h"
 #include "shim/settings.h"
 #include "shim/stream.h"
 #include "shim/urgent.h"
@@ -173,10 +175,21 @@ EXPORT ssize_t sendfile(int fd, int from, off_t *offset, size_t size)
  */
 struct pipe_source {
 	struct stream_source source;
+	struct connection *connection;
 	int fd;
 	bool waits;
 	bool begun;
 };
+
+static ssize_t wait_and_read(const struct pipe_source *pipe, void *to, size_t n)
+{
+	ssize_t got;
+
+	pthread_cleanup_push(stream_abandon, pipe->connection);
+	got = libc.read(pipe->fd, to, n);
+	pthread_cleanup_pop(0);
+	return got < 0 ? -errno : got;
+}
 
 static ssize_t read_pipe(struct stream_source *source, void *to, size_t n, bool waits)
 {
@@ -186,27 +199,39 @@ static ssize_t read_pipe(struct stream_source *source, void *to, size_t n, bool 
 	ssize_t got;
 
 	/* Another reader may take what poll(2) saw: then the read waits, but nobody for us. */
-	if (waits && (pipe->begun || !pipe->waits) && libc.poll(&look, 1, 0) <= 0)
+	if (waits && (pipe->begun || !pipe->waits) && quiet_poll(&look, 1, 0) <= 0)
 		return pipe->begun ? 0 : -EAGAIN;
-	got = waits ? libc.read(pipe->fd, to, n) : read_at_once(pipe->fd, to, n, -1, &unknown);
-	if (waits && got < 0)
-		return -errno;
+	got = waits ? wait_and_read(pipe, to, n) : read_at_once(pipe->fd, to, n, -1, &unknown);
 	pipe->begun |= got > 0;
 	return got;
+}
+
+/* Sleep until @pipe is ready.  0, -EAGAIN: it is not, and the call does not wait; -EINTR */
+static int wait_for_pipe(struct connection *connection, int pipe, short events, bool waits)
+{
+	struct pollfd look = {.fd = pipe, .events = events};
+	int n;
+
+	pthread_cleanup_push(stream_abandon, connection);
+	n = libc.poll(&look, 1, waits ? -1 : 0);
+	pthread_cleanup_pop(0);
+	if (n < 0)
+		return -errno;
+	return look.revents & (events | POLLHUP | POLLERR) ? 0 : -EAGAIN;
 }
 
 static ssize_t pipe_to_socket(struct connection *connection, int from, int fd, size_t size,
 			      unsigned int flags)
 {
-	struct pollfd look = {.fd = from, .events = POLLIN};
 	bool waits = !(flags & SPLICE_F_NONBLOCK) && !(libc.fcntl(from, F_GETFL) & O_NONBLOCK);
-	struct pipe_source pipe = {
-		.source = {.read = read_pipe, .is_consumed = true}, .fd = from, .waits = waits};
+	struct pipe_source pipe = {.source = {.read = read_pipe, .is_consumed = true},
+				   .connection = connection,
+				   .fd = from,
+				   .waits = waits};
+	const int error = wait_for_pipe(connection, from, POLLIN, waits);
 
-	if (libc.poll(&look, 1, waits ? -1 : 0) < 0)
-		return -errno;
-	if (!(look.revents & (POLLIN | POLLHUP)))
-		return -EAGAIN;
+	if (error)
+		return error;
 	return stream_fill(connection, fd, size, flags & SPLICE_F_NONBLOCK ? MSG_DONTWAIT : 0,
 			   &pipe.source);
 }
@@ -230,10 +255,10 @@ static ssize_t write_at_once(int fd, void *from, size_t n)
 			       : libc.syscall(SYS_pwritev2, fd, &vector, 1, -1L, -1L, RWF_NOWAIT);
 
 	if (done < 0 && (settings.sandboxed || errno == EOPNOTSUPP)) {
-		if (libc.poll(&look, 1, 0) <= 0)
+		if (quiet_poll(&look, 1, 0) <= 0)
 			return -EAGAIN;
 		/* As much as poll() promises room for, while nobody else writes there. */
-		done = libc.write(fd, from, n < PIPE_BUF ? n : PIPE_BUF);
+		done = quiet_write(fd, from, n < PIPE_BUF ? n : PIPE_BUF);
 	}
 	return done < 0 ? -errno : done;
 }
@@ -269,7 +294,6 @@ static ssize_t ring_to_pipe(struct connection *connection, int to, size_t size)
 static ssize_t socket_to_pipe(struct connection *connection, int fd, int to, size_t size,
 			      unsigned int flags)
 {
-	struct pollfd look = {.fd = to, .events = POLLOUT};
 	bool waits = !(flags & SPLICE_F_NONBLOCK) && !stream_is_nonblocking(connection, 0);
 	char byte;
 	struct iovec one = {.iov_base = &byte, .iov_len = 1};
@@ -282,8 +306,10 @@ static ssize_t socket_to_pipe(struct connection *connection, int fd, int to, siz
 				   MSG_PEEK | (waits && !done ? 0 : MSG_DONTWAIT));
 		if (n <= 0)
 			break;
+		if (waits && !done && (n = wait_for_pipe(connection, to, POLLOUT, true)))
+			return n;
 		if (!receive_has_moved(connection)) {
-			n = libc.splice(fd, NULL, to, NULL, size - done, flags | SPLICE_F_NONBLOCK);
+			n = quiet_splice(fd, to, size - done, flags | SPLICE_F_NONBLOCK);
 			n = n < 0 ? -errno : n;
 			if (n <= 0)
 				break;
@@ -291,11 +317,9 @@ static ssize_t socket_to_pipe(struct connection *connection, int fd, int to, siz
 			done += (size_t)n; /* and go on: the rest may be in the ring */
 			continue;
 		}
-		if (waits && !done && libc.poll(&look, 1, -1) < 0)
-			return -errno;
 		n = ring_to_pipe(connection, to, size - done);
 		if (n == 0) /* it was TCP's: somebody wrote past the shim */
-			n = libc.splice(fd, NULL, to, NULL, size, flags | SPLICE_F_NONBLOCK);
+			n = quiet_splice(fd, to, size, flags | SPLICE_F_NONBLOCK);
 		if (n > 0)
 			done += (size_t)n;
 	} while (n > 0 && done < size);
@@ -313,14 +337,15 @@ EXPORT ssize_t splice(int from, off64_t *from_offset, int to, off64_t *to_offset
 	ssize_t result;
 
 	libc_ready();
-	source = connection_get(from);
-	target = source ? NULL : connection_get(to);
+	source = call_io_enter(from);
+	target = source ? NULL : call_io_enter(to);
 	connection = source ? source : target;
 	if (!connection)
 		return libc.splice(from, from_offset, to, to_offset, size, flags);
 	way = source ? DIRECTION_RECEIVE : DIRECTION_SEND;
 	if (stream_kernel_begin(connection, way)) {
-		result = libc.splice(from, from_offset, to, to_offset, size, flags);
+		IN_KERNEL(result, libc.splice(from, from_offset, to, to_offset, size, flags), way,
+			  0);
 		stream_kernel_end(connection, source ? from : to, way, result);
 	} else if (from_offset || to_offset || size == 0 || (flags & ~SPLICE_FLAGS) ||
 		   !is_pipe(source ? to : from, !source)) {

@@ -106,6 +106,24 @@ static bool is_left_to_the_next(int fd, const struct pollfd *look)
 	return (look->revents & POLLERR) && libc.ioctl(fd, FIONREAD, &queued) == 0 && queued == 0;
 }
 
+/* The thread is cancelled in a step of call_io_receive_all(). */
+static void abandon_step(void *context)
+{
+	struct connection *connection = context;
+
+	stream_kernel_end(connection, -1, DIRECTION_RECEIVE, 0);
+	connection_wake(connection);
+	connection_put(connection);
+}
+
+static void abandon_wait(void *context)
+{
+	struct connection *connection = context;
+
+	atomic_fetch_sub(&connection->pollers, 1);
+	abandon_step(connection);
+}
+
 /*
  * With some bytes there, a signal ends the wait for the rest even under SA_RESTART.  0, -EAGAIN, -EINTR;
  * -ESTALE: it has rings now.
@@ -120,7 +138,9 @@ static ssize_t wait_interruptibly(struct connection *connection, int fd, uint64_
 
 	atomic_fetch_add(&connection->pollers, 1);
 	if (!is_attached(connection)) {
+		pthread_cleanup_push(abandon_wait, connection);
 		n = libc.ppoll(&look, 1, deadline == UINT64_MAX ? NULL : &limit, NULL);
+		pthread_cleanup_pop(0);
 		error = errno;
 	}
 	atomic_fetch_sub(&connection->pollers, 1);
@@ -137,6 +157,17 @@ static uint64_t deadline_since(int fd, uint64_t start)
 	return deadline == UINT64_MAX ? deadline : deadline - (now_ns() - start);
 }
 
+static ssize_t sleep_in_kernel(struct connection *connection, int fd, struct msghdr *message,
+			       int flags)
+{
+	ssize_t n;
+
+	pthread_cleanup_push(abandon_step, connection);
+	n = libc.recvmsg(fd, message, flags);
+	pthread_cleanup_pop(0);
+	return n < 0 ? -errno : n;
+}
+
 /*
  * A step of call_io_receive_all() in TCP, behind @done bytes.  The kernel's time-out begins anew with each
  * step, that of the call does not; in a sandbox there may be no step but the program's own.
@@ -151,10 +182,8 @@ static ssize_t receive_kernel_step(struct connection *connection, int fd, struct
 		if (done)
 			n = wait_interruptibly(connection, fd, deadline);
 	}
-	if (n == 0) {
-		n = libc.recvmsg(fd, message, flags);
-		n = n < 0 ? -errno : n;
-	}
+	if (n == 0)
+		n = sleep_in_kernel(connection, fd, message, flags);
 	stream_kernel_end(connection, fd, DIRECTION_RECEIVE, n);
 	return n;
 }
@@ -261,8 +290,10 @@ static ssize_t receive_from(int fd, const struct iovec *vector, int flags, struc
 	if (!connection)
 		return libc.recvfrom(fd, vector->iov_base, vector->iov_len, flags, address, length);
 	if (call_io_begin(connection, flags)) {
-		result = libc.recvfrom(fd, vector->iov_base, vector->iov_len, flags, address,
-				       length);
+		IN_KERNEL(result,
+			  libc.recvfrom(fd, vector->iov_base, vector->iov_len, flags, address,
+					length),
+			  DIRECTION_RECEIVE, flags);
 		result = call_io_end(connection, fd, flags, result);
 	} else {
 		result = stream_receive(connection, fd, vector, 1, flags);

@@ -15,7 +15,9 @@
 #define SMCU_SHIM_CALL_IO_H
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdbool.h>
+#include <sys/single_threaded.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -86,6 +88,39 @@ static inline ssize_t call_io_end(struct connection *connection, int fd, int fla
 	return due ? to_errno(due) : n;
 }
 
+/* call_io_held - what a call holds between stream_kernel_begin() and stream_kernel_end() */
+static inline struct kernel_call call_io_held(struct connection *connection, enum way way,
+					      int flags)
+{
+	struct side_record *side = connection->side;
+	struct kernel_call held = {.connection = connection,
+				   .polls = way == DIRECTION_RECEIVE &&
+					    call_io_peeks_for_all(flags)};
+
+	if (side)
+		held.in_kernel =
+			way == DIRECTION_SEND ? &side->send.in_kernel : &side->receive.in_kernel;
+	return held;
+}
+
+/*
+ * The real call, between stream_kernel_begin() and stream_kernel_end(), where a thread may be cancelled
+ * unless it is the only one.
+ */
+#define IN_KERNEL(RESULT, CALL, WAY, FLAGS)                                                        \
+	do {                                                                                       \
+		struct kernel_call held;                                                           \
+                                                                                                   \
+		if (__libc_single_threaded) {                                                      \
+			RESULT = CALL;                                                             \
+			break;                                                                     \
+		}                                                                                  \
+		held = call_io_held(connection, WAY, FLAGS);                                       \
+		pthread_cleanup_push(stream_abandon_call, &held);                                  \
+		RESULT = CALL;                                                                     \
+		pthread_cleanup_pop(0);                                                            \
+	} while (0)
+
 /*
  * The frame of every receiving stand-in: KERNEL is the real call, RING the one on a connection that
  * has rings; -ESTALE: it has none any more (sandbox.h).
@@ -100,7 +135,7 @@ static inline ssize_t call_io_end(struct connection *connection, int fd, int fla
 		if (!connection)                                                                   \
 			return KERNEL;                                                             \
 		if (call_io_begin(connection, FLAGS)) {                                            \
-			result = KERNEL;                                                           \
+			IN_KERNEL(result, KERNEL, DIRECTION_RECEIVE, FLAGS);                       \
 			result = call_io_end(connection, fd, FLAGS, result);                       \
 		} else {                                                                           \
 			result = RING;                                                             \
@@ -121,7 +156,10 @@ static inline ssize_t call_io_end(struct connection *connection, int fd, int fla
 			return KERNEL;                                                             \
 		if (stream_kernel_begin(connection, DIRECTION_SEND)) {                             \
 			result = stream_take_due(connection);                                      \
-			result = result ? to_errno(result) : KERNEL;                               \
+			if (result)                                                                \
+				result = to_errno(result);                                         \
+			else                                                                       \
+				IN_KERNEL(result, KERNEL, DIRECTION_SEND, 0);                      \
 			if (result > 0)                                                            \
 				stream_note_size(connection, (size_t)result);                      \
 			stream_kernel_end(connection, fd, DIRECTION_SEND, result);                 \

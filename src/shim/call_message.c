@@ -17,6 +17,7 @@
 #include "shim/fd_table.h"
 #include "shim/libc.h"
 #include "shim/pass.h"
+#include "shim/quiet.h"
 #include "shim/stream.h"
 #include "shim/user_memory.h"
 
@@ -89,10 +90,10 @@ static ssize_t receive_message(int fd, struct msghdr *message, int flags)
 		return pass_may_bring(message) ? pass_receive(fd, message, flags)
 					       : libc.recvmsg(fd, message, flags);
 	if (call_io_begin(connection, flags)) {
-		result = libc.recvmsg(fd, message, flags);
+		IN_KERNEL(result, libc.recvmsg(fd, message, flags), DIRECTION_RECEIVE, flags);
 		result = call_io_end(connection, fd, flags, result);
 	} else if ((flags & MSG_ERRQUEUE) || ((flags & MSG_OOB) && !is_remote(connection))) {
-		result = libc.recvmsg(fd, message, flags);
+		result = quiet_recvmsg(fd, message, flags); /* which does not wait */
 	} else {
 		result = receive_message_with(stream_receive, connection, fd, message, flags);
 		result = result == -ESTALE ? libc.recvmsg(fd, message, flags) : to_errno(result);

@@ -21,6 +21,7 @@
 #include "shim/handlers.h"
 #include "shim/libc.h"
 #include "shim/offer.h"
+#include "shim/quiet.h"
 #include "shim/readiness.h"
 #include "shim/remote.h"
 #include "shim/sandbox.h"
@@ -42,6 +43,7 @@
  * @connections: one each, NULL where the kernel serves the descriptor
  * @sleeping: the translated set, room for PER_FD a descriptor
  * @widths: how many of it stand for one: the kernel allows no more in all than RLIMIT_NOFILE
+ * @many: where there are too many for the stack, what these lie in; else NULL
  */
 struct polling {
 	struct pollfd *fds;
@@ -49,6 +51,7 @@ struct polling {
 	struct connection **connections;
 	struct pollfd *sleeping;
 	uint8_t *widths;
+	void *many;
 };
 
 /* Find the connections and count as a poller of each. */
@@ -73,10 +76,8 @@ static void polling_enter(struct polling *polling)
 	}
 }
 
-static void polling_leave(void *context)
+static void polling_leave(struct polling *polling)
 {
-	struct polling *polling = context;
-
 	for (nfds_t i = 0; i < polling->count; i++) {
 		struct connection *connection = polling->connections[i];
 
@@ -86,6 +87,15 @@ static void polling_leave(void *context)
 		connection_wake(connection);
 		connection_put(connection);
 	}
+}
+
+/* The thread is cancelled. */
+static void polling_abandon(void *context)
+{
+	struct polling *polling = context;
+
+	polling_leave(polling);
+	free(polling->many);
 }
 
 static bool is_translated(const struct polling *polling, nfds_t i)
@@ -135,7 +145,7 @@ static int look_at_kernel(struct polling *polling)
 		if (is_translated(polling, i))
 			others[i].fd = -1;
 	}
-	n = libc.poll(others, polling->count, 0);
+	n = quiet_poll(others, polling->count, 0);
 	for (nfds_t i = 0; n > 0 && i < polling->count; i++)
 		if (!is_translated(polling, i))
 			polling->fds[i].revents = others[i].revents;
@@ -382,9 +392,11 @@ static int poll_with(struct polling *polling, const struct timespec *timeout, co
 	int n;
 
 	polling_enter(polling);
-	pthread_cleanup_push(polling_leave, polling);
+	pthread_cleanup_push(polling_abandon, polling);
+	pthread_testcancel();
 	n = poll_entered(polling, timeout, mask);
-	pthread_cleanup_pop(1);
+	pthread_cleanup_pop(0);
+	polling_leave(polling);
 	return n;
 }
 
@@ -443,7 +455,6 @@ int poll_all(struct pollfd *fds, nfds_t count, const struct timespec *timeout, c
 				  .connections = few,
 				  .sleeping = few_sleeping,
 				  .widths = few_widths};
-	void *many = NULL;
 	int n;
 
 	*ours = false;
@@ -451,18 +462,18 @@ int poll_all(struct pollfd *fds, nfds_t count, const struct timespec *timeout, c
 	    (settings.sandboxed && !remote_any()))
 		return 0;
 	if (count > ON_STACK) {
-		many = malloc(count * (sizeof(*few) + (1 + PER_FD) * sizeof(*few_own) + 1));
-		if (!many) {
+		polling.many = malloc(count * (sizeof(*few) + (1 + PER_FD) * sizeof(*few_own) + 1));
+		if (!polling.many) {
 			*ours = true;
 			return -ENOMEM;
 		}
-		polling.connections = many;
+		polling.connections = polling.many;
 		polling.fds = (struct pollfd *)(polling.connections + count);
 		polling.sleeping = polling.fds + count;
 		polling.widths = (uint8_t *)(polling.sleeping + count * PER_FD);
 	}
 	n = poll_copied(fds, &polling, timeout, mask, ours);
-	free(many);
+	free(polling.many);
 	return n;
 }
 

@@ -20,6 +20,7 @@
 #include "ring/lock.h"
 #include "shim/connection.h"
 #include "shim/libc.h"
+#include "shim/quiet.h"
 #include "shim/settings.h"
 
 #define SHELL "/bin/sh"
@@ -332,9 +333,9 @@ EXPORT FILE *popen(const char *command, const char *mode)
 		return NULL;
 	file = open_stream(command, ends, reads, keeps);
 	error = errno;
-	libc.close(ends[reads]);
+	quiet_close(ends[reads]);
 	if (!file)
-		libc.close(ends[!reads]);
+		quiet_close(ends[!reads]);
 	errno = error;
 	return file;
 }

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <sys/ioctl.h>
 
 #include "shim/back.h"
@@ -83,9 +84,11 @@ ssize_t call_socket_fast_open(int fd, const struct msghdr *message, int flags)
 	int error;
 
 	connection = connection_get(fd);
-	result = libc.sendmsg(fd, message, flags);
 	if (!connection)
-		return result;
+		return libc.sendmsg(fd, message, flags);
+	pthread_cleanup_push(stream_abandon, connection);
+	result = libc.sendmsg(fd, message, flags);
+	pthread_cleanup_pop(0);
 	error = errno;
 	if (!settings.sandboxed && (result >= 0 || error == EINPROGRESS) &&
 	    connection_phase(connection) == PHASE_IDLE)
@@ -106,9 +109,11 @@ EXPORT int connect(int fd, const struct sockaddr *address, socklen_t length)
 	connection = connection_get(fd);
 	if (connection && connection_phase(connection) == PHASE_IDLE)
 		offer_connect(connection, fd, address, length);
-	result = libc.connect(fd, address, length);
 	if (!connection)
-		return result;
+		return libc.connect(fd, address, length);
+	pthread_cleanup_push(stream_abandon, connection);
+	result = libc.connect(fd, address, length);
+	pthread_cleanup_pop(0);
 	error = errno;
 	if (result == 0 && address->sa_family == AF_UNSPEC && !settings.sandboxed &&
 	    connection_phase(connection) != PHASE_IDLE)

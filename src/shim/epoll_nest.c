@@ -20,6 +20,7 @@
 #include "shim/epoll_share.h"
 #include "shim/fd_table.h"
 #include "shim/libc.h"
+#include "shim/quiet.h"
 
 _Atomic uint32_t epoll_nested;
 
@@ -77,9 +78,9 @@ void epoll_flag(struct poller *poller, bool up)
 		return;
 	poller->flagged = up;
 	if (up)
-		(void)!libc.write(poller->flag, &one, sizeof(one));
+		(void)!quiet_write(poller->flag, &one, sizeof(one));
 	else
-		(void)!libc.read(poller->flag, &count, sizeof(count));
+		(void)!quiet_read(poller->flag, &count, sizeof(count));
 }
 
 void epoll_settle(struct poller *poller)

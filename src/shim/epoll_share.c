@@ -14,6 +14,7 @@
 #include "shim/handlers.h"
 #include "shim/libc.h"
 #include "shim/move.h"
+#include "shim/quiet.h"
 
 #define IN_BITS ((uint32_t)(EPOLLIN | EPOLLRDNORM))
 #define LEFT_MOST 256U
@@ -146,10 +147,10 @@ static void wake_owner(int epoll, struct poller *of)
 		for (int i = 0; i < WAKING_MOMENTS && !atomic_load(&of->returned) &&
 				atomic_load(&of->sleepers);
 		     i++)
-			nanosleep(&moment, NULL);
+			quiet_sleep(&moment);
 		(void)libc.epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL);
 	}
-	libc.close(fd);
+	quiet_close(fd);
 }
 
 /* The first use of a parent's epoll. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <string.h>
 #include <time.h>
 
@@ -13,6 +14,7 @@
 #include "shim/handlers.h"
 #include "shim/libc.h"
 #include "shim/offer.h"
+#include "shim/quiet.h"
 #include "shim/readiness.h"
 #include "shim/settings.h"
 #include "shim/stand_in.h"
@@ -202,7 +204,7 @@ static void look_inside(struct poller *poller)
 	int n;
 
 	do {
-		n = libc.epoll_wait(poller->inner, events, INNER_BATCH, 0);
+		n = quiet_epoll_look(poller->inner, events, INNER_BATCH);
 		for (int i = 0; i < n; i++)
 			note_inner(&events[i]);
 	} while (n == INNER_BATCH);
@@ -227,7 +229,7 @@ static int strip(const struct poller *poller, struct epoll_event *events, int n,
 static int ask_kernel(struct poller *poller, struct epoll_event *events, int most)
 {
 	bool inner;
-	int n = libc.epoll_wait(poller->epoll, events, most, 0);
+	int n = quiet_epoll_look(poller->epoll, events, most);
 
 	n = strip(poller, events, n > 0 ? n : 0, &inner);
 	if (inner && lock_take(&poller->lock, thread_id()) == 0) {
@@ -414,6 +416,25 @@ static void settle_offers(struct poller *poller)
 		epoll_settle_offers(poller);
 }
 
+/* The thread is cancelled in its sleep. */
+static void abandon(void *context)
+{
+	struct poller *poller = context;
+
+	atomic_fetch_sub(&poller->sleepers, 1);
+}
+
+static int sleep_as_one_of(struct poller *poller, int epoll, struct epoll_event *events, int most,
+			   uint64_t deadline, const sigset_t *mask)
+{
+	int n;
+
+	pthread_cleanup_push(abandon, poller);
+	n = kernel_wait_or_idle(poller, epoll, events, most, deadline, mask);
+	pthread_cleanup_pop(0);
+	return n;
+}
+
 static int sleep_in_kernel(struct poller *poller, int epoll, struct epoll_event *events, int most,
 			   uint64_t deadline, const sigset_t *mask)
 {
@@ -427,7 +448,10 @@ static int sleep_in_kernel(struct poller *poller, int epoll, struct epoll_event 
 		atomic_fetch_sub(&poller->sleepers, 1);
 		return -ESTALE;
 	}
-	n = kernel_wait_or_idle(poller, epoll, events, most, deadline, mask);
+	if (poller && deadline)
+		n = sleep_as_one_of(poller, epoll, events, most, deadline, mask);
+	else
+		n = kernel_wait_or_idle(poller, epoll, events, most, deadline, mask);
 	settle_offers(poller);
 	if (poller)
 		atomic_fetch_sub(&poller->sleepers, 1);
@@ -475,6 +499,7 @@ int epoll_wait_for(struct poller *poller, int epoll, struct epoll_event *events,
 			epoll_settle_offers(poller);
 		lower_flag(poller);
 		if (poller && poller->inner >= 0 && poller->hot && most > 0) {
+			pthread_testcancel(); /* what is there may be taken without another */
 			n = harvest_rings(poller, events, most);
 			if (n > 0)
 				return n;

@@ -11,6 +11,7 @@
 
 #include "shim/libc.h"
 #include "shim/memory.h"
+#include "shim/quiet.h"
 
 _Atomic uintptr_t *fd_table;
 int fd_table_size;
@@ -32,7 +33,7 @@ int fd_limited(int fd)
 {
 	if (fd < 0 || (rlim_t)fd < fd_soft_limit)
 		return fd;
-	libc.close(fd);
+	quiet_close(fd);
 	errno = EMFILE;
 	return -1;
 }
@@ -138,11 +139,11 @@ int fd_hide(int fd)
 
 	if (atomic_fetch_add(&hidden_count, 1) < hidden_most)
 		hidden = libc.fcntl(fd, F_DUPFD_CLOEXEC, hidden_floor);
-	libc.close(fd);
+	quiet_close(fd);
 	if (hidden >= 0 && fd_table_set(hidden, FD_HIDDEN))
 		return hidden;
 	if (hidden >= 0)
-		libc.close(hidden);
+		quiet_close(hidden);
 	atomic_fetch_sub(&hidden_count, 1);
 	return -EMFILE;
 }
@@ -181,7 +182,7 @@ void fd_unhide(int fd)
 	if (fd < 0)
 		return;
 	fd_table_set(fd, 0);
-	libc.close(fd);
+	quiet_close(fd);
 	atomic_fetch_sub(&hidden_count, 1);
 }
 

@@ -17,6 +17,7 @@
 #include "shim/fd_table.h"
 #include "shim/libc.h"
 #include "shim/memory.h"
+#include "shim/quiet.h"
 #include "shim/remote.h"
 
 #define STATE_ESTABLISHED 1 /* tcpi_state */
@@ -83,7 +84,7 @@ static void insist(struct connection *connection, int fd)
 		return;
 	settings_say("connection on descriptor %d stays TCP and is reset: %s", fd,
 		     reason_text(connection->side->reason));
-	(void)libc.connect(fd, &nowhere, sizeof(nowhere));
+	(void)quiet_connect(fd, &nowhere, sizeof(nowhere));
 }
 
 /* That another host has declined tells more than that its connection is no one of this host. */
@@ -356,7 +357,7 @@ static ssize_t switch_with(struct connection *connection, int fd, const struct p
 	size = switching_part(fd, place, want, &message);
 	atomic_store(&ours->switch_at, sent + size);
 	atomic_store(&ours->switched, SWITCH_BEGUN);
-	n = libc.sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	n = quiet_sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n <= 0) {
 		atomic_store(&ours->switched, SWITCH_NONE); /* never reached: as if nothing was */
 		return n < 0 && errno == EAGAIN ? -EAGAIN : 0;

@@ -10,6 +10,7 @@
 #include "bpf/tcp_option.h"
 #include "shim/clock.h"
 #include "shim/libc.h"
+#include "shim/quiet.h"
 #include "shim/remote.h"
 #include "shim/rules.h"
 #include "shim/session.h"
@@ -55,12 +56,12 @@ static bool leaves_from(const struct sockaddr_storage *address, socklen_t length
 	struct sockaddr_storage own = {0};
 	socklen_t own_length = sizeof(own);
 	int fd = libc.socket(address->ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool local = fd < 0 || libc.connect(fd, (const struct sockaddr *)address, length) < 0 ||
+	bool local = fd < 0 || quiet_connect(fd, (const struct sockaddr *)address, length) < 0 ||
 		     getsockname(fd, (struct sockaddr *)&own, &own_length) < 0 ||
 		     same_host(&own, address);
 
 	if (fd >= 0)
-		libc.close(fd);
+		quiet_close(fd);
 	return local;
 }
 
@@ -301,7 +302,7 @@ void offer_refuse(int fd)
 	const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
 
 	if (verdict_of(fd) == EALREADY)
-		(void)libc.connect(fd, &nowhere, sizeof(nowhere));
+		(void)quiet_connect(fd, &nowhere, sizeof(nowhere));
 }
 
 static void settle(struct connection *connection, void *context)

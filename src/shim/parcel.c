@@ -14,6 +14,7 @@
 #include "shim/connection.h"
 #include "shim/fd_table.h"
 #include "shim/libc.h"
+#include "shim/quiet.h"
 #include "shim/side.h"
 
 #define TITLE "smcu-passed %u;" /* how many descriptors are not the program's, this one included */
@@ -107,9 +108,9 @@ int parcel_close(struct parcel *parcel)
 		return -errno;
 	parcel->fd_count = 0;
 	length = write_text(parcel, text);
-	if (libc.write(manifest, text, length) != (ssize_t)length ||
+	if (quiet_write(manifest, text, length) != (ssize_t)length ||
 	    libc.fcntl(manifest, F_ADD_SEALS, SEALS) < 0) {
-		libc.close(manifest);
+		quiet_close(manifest);
 		return -ENOBUFS;
 	}
 	parcel->fds[parcel->fd_count++] = manifest;
@@ -121,7 +122,7 @@ int parcel_close(struct parcel *parcel)
 void parcel_end(struct parcel *parcel, bool failed)
 {
 	if (parcel->fd_count)
-		libc.close(parcel->fds[parcel->fd_count - 1]);
+		quiet_close(parcel->fds[parcel->fd_count - 1]);
 	for (unsigned int i = 0; i < parcel->count; i++) {
 		if (failed && parcel->fd_count)
 			atomic_fetch_sub(&parcel->connections[i]->side->holders, 1);
@@ -138,7 +139,7 @@ static bool read_text(int fd, char text[TEXT_MOST])
 
 	if (libc.fcntl(fd, F_GET_SEALS) != SEALS)
 		return false;
-	n = pread(fd, text, TEXT_MOST - 1, 0);
+	n = quiet_pread(fd, text, TEXT_MOST - 1, 0);
 	text[n > 0 ? n : 0] = 0;
 	return n > 0;
 }
@@ -167,7 +168,7 @@ static bool resolve_all(struct heirloom *heirloom, int *fds, unsigned int count)
 	if (done == all && heirloom_is_valid(heirloom))
 		return true;
 	while (done)
-		libc.close(*positions[--done]);
+		quiet_close(*positions[--done]);
 	return false;
 }
 
@@ -237,6 +238,6 @@ unsigned int parcel_open(int *fds, unsigned int count, bool peeked)
 			take_up(&heirloom, fds, count, peeked);
 	for (unsigned int i = count; i < count + extra; i++)
 		if (fds[i] >= 0)
-			libc.close(fds[i]);
+			quiet_close(fds[i]);
 	return count;
 }

@@ -2,12 +2,14 @@
 #include "shim/pass.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "shim/connection.h"
 #include "shim/libc.h"
 #include "shim/parcel.h"
+#include "shim/quiet.h"
 #include "shim/settings.h"
 #include "shim/signals.h"
 #include "shim/user_memory.h"
@@ -96,11 +98,18 @@ static bool is_our_user(int line)
 	       (peer.uid == geteuid() || peer.uid == 0);
 }
 
+/* The thread is cancelled. */
+static void abandon(void *parcel)
+{
+	parcel_end(parcel, true);
+}
+
 static ssize_t send_parcel(int line, struct msghdr *message, struct parcel *parcel, int flags)
 {
 	const size_t own = CMSG_ALIGN(message->msg_controllen),
 		     bytes = parcel->fd_count * sizeof(int);
 	struct cmsghdr *rights = (struct cmsghdr *)(void *)((char *)message->msg_control + own);
+	ssize_t n;
 
 	memset((char *)message->msg_control + message->msg_controllen, 0,
 	       own - message->msg_controllen);
@@ -109,7 +118,10 @@ static ssize_t send_parcel(int line, struct msghdr *message, struct parcel *parc
 	rights->cmsg_len = CMSG_LEN(bytes);
 	memcpy(CMSG_DATA(rights), parcel->fds, bytes);
 	message->msg_controllen = own + CMSG_SPACE(bytes);
-	return libc.sendmsg(line, message, flags);
+	pthread_cleanup_push(abandon, parcel);
+	n = libc.sendmsg(line, message, flags);
+	pthread_cleanup_pop(0);
+	return n;
 }
 
 ssize_t pass_send(int line, const struct msghdr *message, int flags)
@@ -207,7 +219,7 @@ static void put_rights(struct control_writer *to, struct cmsghdr *part, bool pee
 	while (count > fit) {
 		to->truncated = true;
 		connection_forget(fds[--count]);
-		libc.close(fds[count]);
+		quiet_close(fds[count]);
 	}
 	if (count)
 		put(to, part, count * sizeof(int), CMSG_SPACE(count * sizeof(int)));

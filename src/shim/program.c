@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "shim/libc.h"
+#include "shim/quiet.h"
 
 #define LIBRARY "libsmcu-preload.so"
 #define FIRST_LINE 256 /* of a script: BINPRM_BUF_SIZE */
@@ -146,7 +147,7 @@ static bool look(struct file *file, const char **lost)
 			is_script = interpreter(line, (size_t)n, next);
 		}
 	}
-	libc.close(fd);
+	quiet_close(fd);
 	if (is_script)
 		memcpy(file->path, next, sizeof(next));
 	return is_script;

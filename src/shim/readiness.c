@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 
 #include "shim/libc.h"
+#include "shim/quiet.h"
 #include "shim/stream.h"
 #include "shim/urgent.h"
 
@@ -64,7 +65,7 @@ static short from_kernel(struct connection *connection, int fd)
 	/* What made us look is answered by looking. */
 	if (has_ended(connection, ENDED_LOOK))
 		atomic_fetch_and(&connection->ended, ~ENDED_LOOK);
-	if (libc.poll(&look, 1, 0) <= 0)
+	if (quiet_poll(&look, 1, 0) <= 0)
 		return 0;
 	readiness_note(connection, look.revents);
 	if (stands_in) { /* it has nothing to read but its end */

@@ -16,6 +16,7 @@
 #include "shim/libc.h"
 #include "shim/move.h"
 #include "shim/offer.h"
+#include "shim/quiet.h"
 #include "shim/session.h"
 #include "shim/settings.h"
 #include "shim/stand_in.h"
@@ -61,7 +62,7 @@ static void close_theirs(const struct parts *parts)
 {
 	for (int part = DATA_BELL; part < STAND_IN; part++)
 		if (parts->theirs[part] >= 0)
-			libc.close(parts->theirs[part]);
+			quiet_close(parts->theirs[part]);
 	fd_unhide(parts->theirs[STAND_IN]);
 }
 
@@ -145,7 +146,7 @@ static void reset(struct connection *connection, int fd, const char *why)
 	settings_say("descriptor %d: SMC-R was agreed on and is not to be had: reset: %s", fd, why);
 	if (!is_attached(connection)) /* else the stand-in says so, whose other end is closed */
 		atomic_fetch_or(&connection->ended, ENDED_RESET);
-	(void)libc.connect(fd, &nowhere, sizeof(nowhere));
+	(void)quiet_connect(fd, &nowhere, sizeof(nowhere));
 }
 
 static int say_rendezvous(const struct connection *connection, int fd, const struct parts *parts)
@@ -216,7 +217,7 @@ static void insist(struct connection *connection, int fd)
 	while (!(atomic_load(&peer_writer(connection)->marks) & verdicts) && now_ns() < deadline &&
 	       !look[1].revents) {
 		bell_arm(connection, BELL_DATA);
-		(void)libc.poll(look, 2, LOOK_MS);
+		(void)quiet_poll(look, 2, LOOK_MS);
 		if (look[0].revents)
 			bell_seen(connection, BELL_DATA);
 	}
@@ -412,7 +413,7 @@ bool remote_is_lost(struct connection *connection, int fd)
 	const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
 	struct pollfd look = {.fd = connection->stand_in};
 
-	if (libc.poll(&look, 1, 0) <= 0 || ring_unread(&connection->send) == 0)
+	if (quiet_poll(&look, 1, 0) <= 0 || ring_unread(&connection->send) == 0)
 		return false;
 	if (!(atomic_fetch_or(&connection->ended, ENDED_BROKEN) & ENDED_BROKEN)) {
 		libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
@@ -428,7 +429,7 @@ void remote_broke(struct connection *connection, int fd)
 	const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
 
 	if (!is_back(connection))
-		(void)libc.connect(connection_fd(connection, fd), &nowhere, sizeof(nowhere));
+		(void)quiet_connect(connection_fd(connection, fd), &nowhere, sizeof(nowhere));
 }
 
 int remote_take_error(struct connection *connection, int fd)
@@ -448,14 +449,13 @@ int remote_take_error(struct connection *connection, int fd)
 ssize_t remote_send(struct connection *connection, int fd, const struct msghdr *message, int flags)
 {
 	const int error = remote_take_error(connection, fd);
-	ssize_t n;
 
 	if (error && error != EPIPE)
 		return -error;
 	if (stream_is_nonblocking(connection, flags)) /* the stand-in itself is not */
 		flags |= MSG_DONTWAIT;
-	n = libc.sendmsg(connection->stand_in, message, flags & ~(MSG_MORE | MSG_OOB));
-	return n < 0 ? -errno : n;
+	return stream_kernel_send(connection, NULL, connection->stand_in, message,
+				  flags & ~(MSG_MORE | MSG_OOB));
 }
 
 int remote_shutdown(struct connection *connection, int fd, int how)
@@ -511,7 +511,7 @@ void remote_linger(struct connection *connection, int fd)
 	socklen_t length = sizeof(linger);
 	uint64_t deadline;
 
-	if (!settings.sandboxed && libc.poll(&look, 1, 0) > 0 && (look.revents & POLLERR)) {
+	if (!settings.sandboxed && quiet_poll(&look, 1, 0) > 0 && (look.revents & POLLERR)) {
 		remote_broke(connection, fd);
 		return;
 	}
@@ -521,6 +521,6 @@ void remote_linger(struct connection *connection, int fd)
 		return;
 	deadline = now_ns() + (uint64_t)linger.l_linger * UINT64_C(1000000000);
 	while (ring_unread(&connection->send) && now_ns() < deadline)
-		if (libc.poll(&look, 1, LOOK_MS) != 0)
+		if (quiet_poll(&look, 1, LOOK_MS) != 0)
 			return; /* nobody is there any more, or a signal came */
 }

@@ -11,6 +11,7 @@
 #include "shim/libc.h"
 #include "shim/move.h"
 #include "shim/offer.h"
+#include "shim/quiet.h"
 #include "shim/session.h"
 #include "shim/settings.h"
 #include "shim/user_memory.h"

@@ -17,6 +17,7 @@
 #include "shim/fd_table.h"
 #include "shim/libc.h"
 #include "shim/move.h"
+#include "shim/quiet.h"
 #include "shim/rules.h"
 #include "shim/settings.h"
 #include "shim/side.h"
@@ -52,9 +53,9 @@ static int connect_to(const char *path)
 	fd = libc.socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -1;
-	if (libc.connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	if (quiet_connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    !own_or_root(fd)) {
-		libc.close(fd);
+		quiet_close(fd);
 		return -1;
 	}
 	return fd;
@@ -108,7 +109,7 @@ static int send_message_with(union message *message, const int *fds, size_t coun
 		control.header.cmsg_len = CMSG_LEN(count * sizeof(int));
 		memcpy(CMSG_DATA(&control.header), fds, count * sizeof(int));
 	}
-	return libc.sendmsg(session, &header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return quiet_sendmsg(session, &header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 static int send_message(union message *message, int fd)
@@ -192,7 +193,7 @@ void session_check(void)
 	struct pollfd look = {.fd = session};
 	const int saved = errno;
 
-	if (look.fd >= 0 && libc.poll(&look, 1, 0) > 0 && lock_take(&lock, thread_id()) == 0) {
+	if (look.fd >= 0 && quiet_poll(&look, 1, 0) > 0 && lock_take(&lock, thread_id()) == 0) {
 		if (session == look.fd)
 			hang_up();
 		lock_drop(&lock);
@@ -211,7 +212,7 @@ int session_rendezvous(union message *message, const int *fds, unsigned int coun
 	error = send_in_session(message, fds, count);
 	if (error == -EAGAIN) { /* a crowd: better a moment's wait than a reset */
 		crowd.fd = session;
-		(void)libc.poll(&crowd, 1, CROWD_MS);
+		(void)quiet_poll(&crowd, 1, CROWD_MS);
 		error = send_in_session(message, fds, count);
 	}
 	lock_drop(&lock);
@@ -313,7 +314,7 @@ static void handle(const union message *message, int *fds, unsigned int count)
 		break;
 	}
 	for (unsigned int i = 0; i < count && !taken; i++)
-		libc.close(fds[i]);
+		quiet_close(fds[i]);
 	if (connection)
 		connection_put(connection);
 }
@@ -337,7 +338,7 @@ static bool collect_one(void)
 
 	if (session < 0 || settings.sandboxed)
 		return false;
-	n = libc.recvmsg(session, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	n = quiet_recvmsg(session, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
 	if (n <= 0) {
@@ -350,7 +351,7 @@ static bool collect_one(void)
 		return true;
 	}
 	for (unsigned int i = 0; i < count; i++)
-		libc.close(fds[i]);
+		quiet_close(fds[i]);
 	hang_up();
 	return false;
 }
@@ -398,7 +399,7 @@ void session_learn_policy(int patience_ms)
 		return;
 	if (session >= 0 || open_session() == 0) {
 		answer.fd = session;
-		while (session >= 0 && !welcomed && libc.poll(&answer, 1, patience_ms) > 0)
+		while (session >= 0 && !welcomed && quiet_poll(&answer, 1, patience_ms) > 0)
 			collect_all(); /* other messages come first */
 		welcomed = true; /* or not: it is not waited for again */
 		collect_all();

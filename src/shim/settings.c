@@ -10,6 +10,7 @@
 #include "ring/segment.h"
 #include "ring/wait.h"
 #include "shim/libc.h"
+#include "shim/quiet.h"
 
 #define MOVE_AFTER_DEFAULT 16384
 
@@ -32,7 +33,7 @@ void settings_say(const char *format, ...)
 	va_end(arguments);
 	n += m < (int)sizeof(line) - n - 1 ? m : (int)sizeof(line) - n - 2;
 	line[n++] = '\n';
-	(void)!libc.write(STDERR_FILENO, line, (size_t)n);
+	(void)!quiet_write(STDERR_FILENO, line, (size_t)n);
 }
 
 /* A decimal number up to @most from the environment; says so and ignores it when it is none. */

@@ -11,6 +11,7 @@
 #include "shim/fd_table.h"
 #include "shim/libc.h"
 #include "shim/memory.h"
+#include "shim/quiet.h"
 
 #define KNOWN 64U /* side segments that connections may lie in: inherited or passed on */
 
@@ -227,7 +228,7 @@ static struct side_header *segment_make(void)
 		return NULL;
 	if (ftruncate(fd, (off_t)SIDE_BYTES) < 0 ||
 	    libc.fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
-		libc.close(fd);
+		quiet_close(fd);
 		return NULL;
 	}
 	memory = map_segment(fd);

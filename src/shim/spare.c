@@ -11,6 +11,7 @@
 #include "shim/fd_table.h"
 #include "shim/libc.h"
 #include "shim/memory.h"
+#include "shim/quiet.h"
 
 static struct spare pool[SPARE_MAX];
 static _Atomic uint32_t pool_count;
@@ -82,7 +83,7 @@ static void empty(int bell)
 {
 	char bytes[64];
 
-	while (libc.recv(bell, bytes, sizeof(bytes), MSG_DONTWAIT) == (ssize_t)sizeof(bytes))
+	while (quiet_recv(bell, bytes, sizeof(bytes), MSG_DONTWAIT) == (ssize_t)sizeof(bytes))
 		;
 }
 

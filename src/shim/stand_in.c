@@ -9,6 +9,7 @@
 #include "ring/lock.h"
 #include "shim/fd_table.h"
 #include "shim/libc.h"
+#include "shim/quiet.h"
 #include "shim/settings.h"
 
 _Atomic bool stand_in_wanted;
@@ -33,7 +34,7 @@ static int make(int ends[2])
 	if (libc.setsockopt(ends[0], SOL_SOCKET, SO_OOBINLINE, &in_line, sizeof(in_line)) < 0)
 		error = -errno;
 	/* Unread at the daemon's end: its closing, or its death, is a reset. */
-	if (!error && libc.send(ends[0], "", 1, MSG_NOSIGNAL) != 1)
+	if (!error && quiet_send(ends[0], "", 1, MSG_NOSIGNAL) != 1)
 		error = -errno;
 	for (int i = 0; i < 2; i++) {
 		ends[i] = fd_hide(ends[i]);

@@ -3,12 +3,62 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <time.h>
 
 #include "ring/lock.h"
 #include "shim/bell.h"
 #include "shim/libc.h"
+#include "shim/quiet.h"
 #include "shim/stream_common.h"
+
+void stream_abandon_call(void *context)
+{
+	const struct kernel_call *call = context;
+
+	if (call->in_kernel)
+		atomic_fetch_sub(call->in_kernel, 1);
+	if (call->polls)
+		atomic_fetch_sub(&call->connection->pollers, 1);
+	connection_put(call->connection);
+}
+
+void stream_abandon(void *connection)
+{
+	connection_put(connection);
+}
+
+ssize_t stream_kernel_send(struct connection *connection, _Atomic uint32_t *in_kernel, int fd,
+			   const struct msghdr *message, int flags)
+{
+	struct kernel_call call = {.connection = connection, .in_kernel = in_kernel};
+	ssize_t n;
+
+	if (flags & MSG_DONTWAIT) {
+		n = quiet_sendmsg(fd, message, flags);
+	} else {
+		pthread_cleanup_push(stream_abandon_call, &call);
+		n = libc.sendmsg(fd, message, flags);
+		pthread_cleanup_pop(0);
+	}
+	return n < 0 ? -errno : n;
+}
+
+ssize_t stream_kernel_receive(struct connection *connection, _Atomic uint32_t *in_kernel, int fd,
+			      struct msghdr *message, int flags)
+{
+	struct kernel_call call = {.connection = connection, .in_kernel = in_kernel};
+	ssize_t n;
+
+	if (flags & MSG_DONTWAIT) {
+		n = quiet_recvmsg(fd, message, flags);
+	} else {
+		pthread_cleanup_push(stream_abandon_call, &call);
+		n = libc.recvmsg(fd, message, flags);
+		pthread_cleanup_pop(0);
+	}
+	return n < 0 ? -errno : n;
+}
 
 void stream_break(struct connection *connection, int fd)
 {

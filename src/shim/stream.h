@@ -214,6 +214,35 @@ static inline void stream_leave(struct connection *connection, const struct call
 		connection_wake(connection);
 }
 
+/**
+ * stream_kernel_send, stream_kernel_receive - the kernel's call, on a connection with rings
+ * @in_kernel: where the caller is counted meanwhile, or NULL
+ *
+ * With MSG_DONTWAIT no cancellation point; else one, which then gives up the count and the reference.
+ * Return: bytes or -errno.
+ */
+ssize_t stream_kernel_send(struct connection *connection, _Atomic uint32_t *in_kernel, int fd,
+			   const struct msghdr *message, int flags);
+ssize_t stream_kernel_receive(struct connection *connection, _Atomic uint32_t *in_kernel, int fd,
+			      struct msghdr *message, int flags);
+
+/**
+ * struct kernel_call - what a call in the kernel holds, which may be cancelled there
+ * @in_kernel: where it is counted, or NULL
+ * @polls: it counts as a poller
+ */
+struct kernel_call {
+	struct connection *connection;
+	_Atomic uint32_t *in_kernel;
+	bool polls;
+};
+
+/* stream_abandon_call - for pthread_cleanup_push(): give all that up */
+void stream_abandon_call(void *kernel_call);
+
+/* stream_abandon - for pthread_cleanup_push(): a call that is cancelled gives its reference up */
+void stream_abandon(void *connection);
+
 /* stream_deadline - when SO_RCVTIMEO or SO_SNDTIMEO is over, in now_ns(); UINT64_MAX: never */
 uint64_t stream_deadline(int fd, enum way way);
 

@@ -3,6 +3,7 @@
  * Receiving on a connection that has rings: the ring first, TCP last
  */
 #include <errno.h>
+#include <pthread.h>
 
 #include "ring/lock.h"
 #include "shim/bell.h"
@@ -10,21 +11,21 @@
 #include "shim/epoll.h"
 #include "shim/libc.h"
 #include "shim/place.h"
+#include "shim/quiet.h"
 #include "shim/remote.h"
 #include "shim/stream_common.h"
 #include "shim/urgent.h"
 
 #define LOOKS_FOR_MORE 256U
 
-static ssize_t kernel_receive(int fd, const struct place *place, int flags)
+static ssize_t kernel_receive(struct connection *connection, int fd, const struct place *place,
+			      int flags)
 {
 	struct iovec some[PLACE_VECTORS];
 	struct msghdr message = {.msg_iov = some};
-	ssize_t n;
 
 	message.msg_iovlen = (size_t)place_vectors(place, some, SIZE_MAX);
-	n = libc.recvmsg(fd, &message, flags & ~MSG_WAITALL);
-	return n < 0 ? -errno : n;
+	return stream_kernel_receive(connection, NULL, fd, &message, flags & ~MSG_WAITALL);
 }
 
 /*
@@ -36,6 +37,8 @@ static ssize_t receive_tcp(struct connection *connection, int fd, const struct p
 {
 	struct side_direction *direction = &connection->side->receive;
 	bool alone = atomic_fetch_add(&direction->in_kernel, 1) == 0;
+	struct iovec some[PLACE_VECTORS];
+	struct msghdr message = {.msg_iov = some};
 	bool may_sleep;
 	ssize_t n;
 
@@ -44,7 +47,10 @@ static ssize_t receive_tcp(struct connection *connection, int fd, const struct p
 		    call->deadline == 0;
 	if (may_sleep && (flags & MSG_WAITALL)) /* the kernel's time-out is for this step */
 		call->deadline = stream_deadline(fd, DIRECTION_RECEIVE);
-	n = kernel_receive(fd, place, may_sleep ? flags : flags | MSG_DONTWAIT);
+	message.msg_iovlen = (size_t)place_vectors(place, some, SIZE_MAX);
+	flags &= ~MSG_WAITALL;
+	n = stream_kernel_receive(connection, &direction->in_kernel, fd, &message,
+				  may_sleep ? flags : flags | MSG_DONTWAIT);
 	if (n == -EAGAIN && !may_sleep)
 		n = -ESTALE;
 	if (n > 0 && !(flags & MSG_PEEK))
@@ -148,7 +154,7 @@ static ssize_t due_or(struct connection *connection, ssize_t n)
 static ssize_t receive_after_ring(struct connection *connection, int fd, const struct place *place,
 				  int flags)
 {
-	ssize_t n = kernel_receive(fd, place, flags);
+	ssize_t n = kernel_receive(connection, fd, place, flags);
 
 	move_note_back(connection, REASON_BACK);
 	if (n > 0 && !(flags & MSG_PEEK))
@@ -174,7 +180,7 @@ static ssize_t ask_tcp(struct connection *connection, int fd, const struct place
 	fd = connection_state_fd(connection, fd);
 	if (fd != socket)
 		urgent_quiet(connection); /* so that it tells of nothing but its end */
-	n = libc.recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	n = quiet_recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 	if (n < 0)
 		n = -errno;
 	if (n > 0 && fd != socket)
@@ -192,7 +198,7 @@ static ssize_t ask_tcp(struct connection *connection, int fd, const struct place
 	if (n > 0 && receive_is_back(connection)) /* which is counted, since it may move again */
 		return receive_after_ring(connection, fd, place, flags | MSG_DONTWAIT);
 	if (n > 0)
-		return kernel_receive(fd, place, flags | MSG_DONTWAIT);
+		return kernel_receive(connection, fd, place, flags | MSG_DONTWAIT);
 	if (n == 0)
 		(void)stream_note_death(connection, fd);
 	return due_or(connection, n);
@@ -215,7 +221,7 @@ static ssize_t urgent_in_line(struct connection *connection, int fd, const struc
 		return 0;
 	if (libc.getsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &in_line, &length) < 0 || !in_line)
 		return 0;
-	return kernel_receive(fd, place, flags | MSG_DONTWAIT);
+	return kernel_receive(connection, fd, place, flags | MSG_DONTWAIT);
 }
 
 /* Does nothing more come in the ring, after what is there?  @marks: seen after the ring was. */
@@ -237,7 +243,7 @@ static ssize_t receive_the_end(struct connection *connection, int fd, const stru
 	if (stream_is_nonblocking(connection, flags))
 		flags |= MSG_DONTWAIT; /* a stand-in does not know */
 	fd = connection_state_fd(connection, fd);
-	return kernel_receive(fd, place, flags); /* its FIN or RST is on its way */
+	return kernel_receive(connection, fd, place, flags); /* its FIN or RST is on its way */
 }
 
 static ssize_t receive_ring(struct connection *connection, int fd, const struct place *place,
@@ -318,6 +324,18 @@ static ssize_t peek_behind(struct connection *connection, struct place place, si
 	return more > 0 ? n + more : n;
 }
 
+/* A millisecond's sleep; is there anything else than more bytes? */
+static bool sleep_and_look(struct connection *connection, int fd)
+{
+	struct pollfd look = {.fd = fd, .events = POLLRDHUP};
+	int n;
+
+	pthread_cleanup_push(stream_abandon, connection);
+	n = libc.poll(&look, 1, 1);
+	pthread_cleanup_pop(0);
+	return n < 0 || look.revents;
+}
+
 /*
  * A peek that found some of what it wants in TCP, before the direction has moved: the rest may be in the
  * ring, or may yet come to either; a peek for all looks every millisecond.  The bell is left to those that
@@ -326,7 +344,6 @@ static ssize_t peek_behind(struct connection *connection, struct place place, si
 static ssize_t peek_on(struct connection *connection, int fd, const struct place *place,
 		       size_t want, int flags, ssize_t n, struct call *call)
 {
-	struct pollfd look = {.fd = fd, .events = POLLRDHUP};
 	ssize_t more;
 
 	if (call->deadline == 0 && peeks_for_all(connection, flags))
@@ -335,9 +352,9 @@ static ssize_t peek_on(struct connection *connection, int fd, const struct place
 		n = peek_behind(connection, *place, want, flags, n);
 		if ((size_t)n >= want || !peeks_for_all(connection, flags) ||
 		    (atomic_load(&peer_writer(connection)->marks) & (MARK_SHUT | MARK_CLOSED)) ||
-		    libc.poll(&look, 1, 1) < 0 || look.revents || now_ns() >= call->deadline)
+		    sleep_and_look(connection, fd) || now_ns() >= call->deadline)
 			return n;
-		more = kernel_receive(fd, place, flags | MSG_DONTWAIT);
+		more = kernel_receive(connection, fd, place, flags | MSG_DONTWAIT);
 		n = more > 0 ? more : n;
 	}
 }
@@ -384,6 +401,17 @@ static size_t least_wanted(const struct connection *connection, size_t total, in
 	return mark < total ? mark : total;
 }
 
+/* What read(2) or recv(2) would do. */
+static ssize_t kernel_read(struct connection *connection, int fd, void *to, size_t room, int flags)
+{
+	ssize_t n;
+
+	pthread_cleanup_push(stream_abandon, connection);
+	n = flags ? libc.recv(fd, to, room, flags) : libc.read(fd, to, room);
+	pthread_cleanup_pop(0);
+	return n < 0 ? -errno : n;
+}
+
 /*
  * In PHASE_BACK: what is left in the ring, and before it what TCP had when the peer switched.  The only
  * system call is what read(2) or recv(2) would have made.
@@ -409,10 +437,10 @@ static ssize_t receive_rest(struct connection *connection, int fd, struct place 
 			 atomic_load(&direction->tcp_bytes);
 		room = room < before ? room : (size_t)before;
 		flags &= ~MSG_WAITALL;
-		n = flags ? libc.recv(fd, to, room, flags) : libc.read(fd, to, room);
+		n = kernel_read(connection, fd, to, room, flags);
 		if (n > 0 && !(flags & MSG_PEEK))
 			atomic_fetch_add(&direction->tcp_bytes, (uint64_t)n);
-		return n < 0 ? -errno : n;
+		return n;
 	}
 	n = ring_take(connection, place, total, flags);
 	if (n == -EPROTO) {
@@ -437,9 +465,9 @@ ssize_t stream_receive_until(struct connection *connection, int fd, const struct
 	    !receive_is_back(connection))
 		return urgent_take(connection, place, total, flags);
 	if (flags & (MSG_OOB | MSG_ERRQUEUE))
-		return kernel_receive(fd, &place, flags);
+		return kernel_receive(connection, fd, &place, flags);
 	if (total == 0)
-		return kernel_receive(connection_state_fd(connection, fd), &place,
+		return kernel_receive(connection, connection_state_fd(connection, fd), &place,
 				      flags | MSG_DONTWAIT);
 	place_advance(&place, 0);
 	do {

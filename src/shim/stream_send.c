@@ -4,26 +4,28 @@
  * (stream_fill())
  */
 #include <errno.h>
+#include <pthread.h>
 
 #include "ring/lock.h"
 #include "shim/bell.h"
 #include "shim/deferred.h"
 #include "shim/libc.h"
 #include "shim/place.h"
+#include "shim/quiet.h"
 #include "shim/remote.h"
 #include "shim/stream_common.h"
 
 #define FILL_TCP 4096U /* bytes that TCP has room for where poll(2) says that it has any */
 
-static ssize_t kernel_send(int fd, const struct place *place, size_t most, int flags)
+/* @in_kernel: as stream_kernel_send() has it. */
+static ssize_t kernel_send(struct connection *connection, _Atomic uint32_t *in_kernel, int fd,
+			   const struct place *place, size_t most, int flags)
 {
 	struct iovec some[PLACE_VECTORS];
 	struct msghdr message = {.msg_iov = some};
-	ssize_t n;
 
 	message.msg_iovlen = (size_t)place_vectors(place, some, most);
-	n = libc.sendmsg(fd, &message, flags);
-	return n < 0 ? -errno : n;
+	return stream_kernel_send(connection, in_kernel, fd, &message, flags);
 }
 
 /* Now and then: has the peer gone?  TCP tells, or, after a half close, the end of its bells. */
@@ -33,7 +35,7 @@ static void look_for_the_end(struct connection *connection, int fd)
 				 {.fd = connection->data_bell}};
 	unsigned int ended = 0;
 
-	if (libc.poll(look, 2, 0) <= 0)
+	if (quiet_poll(look, 2, 0) <= 0)
 		return;
 	if (look[0].revents)
 		ended |= ENDED_TCP;
@@ -94,7 +96,7 @@ static ssize_t send_tcp(struct connection *connection, int fd, const struct plac
 		atomic_fetch_sub(&direction->in_kernel, 1);
 		return -ESTALE;
 	}
-	n = kernel_send(fd, place, most, flags);
+	n = kernel_send(connection, &direction->in_kernel, fd, place, most, flags);
 	if (n > 0)
 		move_account(connection, fd, DIRECTION_SEND, (size_t)n);
 	atomic_fetch_sub(&direction->in_kernel, 1);
@@ -198,22 +200,31 @@ static ssize_t ring_put(struct connection *connection, struct place place, size_
 	return done ? (ssize_t)done : n;
 }
 
-/* The rest of what a handler has sent: its call has returned, so it must go, however long it takes. */
+/*
+ * The rest of what a handler has sent: its call has returned, so it must go, however long it takes, and
+ * whether or not this one is cancelled.
+ */
 static void send_deferred(struct connection *connection, int fd)
 {
 	static const struct place nothing;
 	struct call call = {.before = handler_runs, .partial = true};
 	struct deferred *deferred;
+	int state;
 
+	if (__builtin_expect(deferred_first() == NULL, 1))
+		return;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	while ((deferred = deferred_first())) {
 		if (stream_is_native(connection, fd)) {
-			(void)kernel_send(fd, &deferred->rest, SIZE_MAX, MSG_NOSIGNAL);
+			(void)kernel_send(connection, NULL, fd, &deferred->rest, SIZE_MAX,
+					  MSG_NOSIGNAL);
 			deferred_drop();
 		} else if (ring_put(connection, nothing, 0, false) == 0 && deferred_first()) {
 			(void)stream_wait(connection, fd, DIRECTION_SEND, &call);
 		}
 	}
 	stream_leave(connection, &call);
+	pthread_setcancelstate(state, NULL);
 }
 
 /* A full ring: wait, or say so.  0: try again. */
@@ -241,7 +252,7 @@ static ssize_t send_urgent(struct connection *connection, int fd, const struct p
 		return -EAGAIN;
 	atomic_store(&our_writer(connection)->urgent, atomic_load(&ring->own->position) + 1);
 	lock_drop(&ring->own->lock);
-	return kernel_send(fd, place, 1, flags);
+	return kernel_send(connection, NULL, fd, place, 1, flags);
 }
 
 /* A remote one that has gone back and was not shut down meanwhile. */
@@ -283,7 +294,7 @@ static ssize_t send_native(struct connection *connection, int fd, const struct p
 		return send_to_stand_in(connection, fd, place, flags);
 	if (is_back(connection) && !is_remote(connection))
 		follow_back(connection);
-	n = kernel_send(fd, place, SIZE_MAX, flags);
+	n = kernel_send(connection, NULL, fd, place, SIZE_MAX, flags);
 	if (receive_is_back(connection))
 		move_note_back(connection, REASON_BACK);
 	if (n > 0 && is_back(connection))
@@ -346,9 +357,9 @@ static ssize_t send_without_rings(struct connection *connection, int fd, const s
 	ssize_t n;
 
 	if (connection_phase(connection) == PHASE_BACK)
-		return kernel_send(fd, place, SIZE_MAX, flags);
+		return kernel_send(connection, NULL, fd, place, SIZE_MAX, flags);
 	atomic_fetch_add(&connection->side->send.in_kernel, 1);
-	n = kernel_send(fd, place, SIZE_MAX, flags);
+	n = kernel_send(connection, &connection->side->send.in_kernel, fd, place, SIZE_MAX, flags);
 	stream_kernel_end(connection, fd, DIRECTION_SEND, n);
 	return n;
 }
@@ -366,7 +377,7 @@ ssize_t stream_send(struct connection *connection, int fd, const struct iovec *i
 	if (__builtin_expect(is_remote(connection), 0) && total == 0)
 		return send_native(connection, fd, &place, flags);
 	if (total == 0)
-		return kernel_send(fd, &place, 0, flags);
+		return kernel_send(connection, NULL, fd, &place, 0, flags);
 	n = stream_take_due(connection);
 	if (n)
 		return n;
@@ -428,9 +439,30 @@ static void wait_a_moment(const struct connection *connection, int fd)
 	struct pollfd wait = {.fd = fd, .events = POLLOUT};
 
 	if (send_has_moved(connection))
-		(void)libc.poll(NULL, 0, 1);
+		(void)quiet_poll(NULL, 0, 1);
 	else
-		(void)libc.poll(&wait, 1, 10);
+		(void)quiet_poll(&wait, 1, 10);
+}
+
+/* Of what is consumed all, however long it takes: its source has it no more. */
+static ssize_t send_piece(struct connection *connection, int fd, char *piece, size_t n, int flags,
+			  bool is_consumed)
+{
+	size_t sent = 0;
+	ssize_t part = 0;
+
+	while (sent < n) {
+		struct iovec rest = {.iov_base = piece + sent, .iov_len = n - sent};
+
+		part = stream_send(connection, fd, &rest, 1, flags);
+		if (part > 0)
+			sent += (size_t)part;
+		else if (is_consumed && (part == -EAGAIN || part == -EINTR))
+			wait_a_moment(connection, fd);
+		else
+			break;
+	}
+	return sent ? (ssize_t)sent : part;
 }
 
 /* By way of memory: the direction is TCP's, or the source may have to be waited for. */
@@ -438,25 +470,18 @@ static ssize_t fill_by_copy(struct connection *connection, int fd, size_t most, 
 			    struct stream_source *source, bool *end)
 {
 	char piece[16384];
-	size_t want = most < sizeof(piece) ? most : sizeof(piece), sent = 0;
-	ssize_t n = source->read(source, piece, want, true);
+	size_t want = most < sizeof(piece) ? most : sizeof(piece);
+	ssize_t n = source->read(source, piece, want, true), sent;
+	int state;
 
 	*end = n < (ssize_t)want;
-	while (n > 0 && sent < (size_t)n) {
-		struct iovec rest = {.iov_base = piece + sent, .iov_len = (size_t)n - sent};
-		ssize_t part = stream_send(connection, fd, &rest, 1, flags);
-
-		if (source->is_consumed && (part == -EAGAIN || part == -EINTR)) {
-			wait_a_moment(connection, fd);
-			continue;
-		}
-		if (part < 0) {
-			*end = true;
-			return sent ? (ssize_t)sent : part;
-		}
-		sent += (size_t)part;
-	}
-	return n;
+	if (n <= 0)
+		return n;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	sent = send_piece(connection, fd, piece, (size_t)n, flags, source->is_consumed);
+	pthread_setcancelstate(state, NULL);
+	*end |= sent < n;
+	return sent;
 }
 
 /* With room for all of it, where the call is not to wait. */
@@ -466,7 +491,7 @@ static ssize_t fill_tcp(struct connection *connection, int fd, size_t most, int 
 	struct pollfd look = {.fd = fd, .events = POLLOUT};
 
 	if (stream_is_nonblocking(connection, flags) &&
-	    (is_draining(connection) || libc.poll(&look, 1, 0) <= 0))
+	    (is_draining(connection) || quiet_poll(&look, 1, 0) <= 0))
 		return -EAGAIN;
 	return fill_by_copy(connection, fd, most < FILL_TCP ? most : FILL_TCP, flags, source, end);
 }

@@ -10,6 +10,7 @@
 #include "ring/lock.h"
 #include "shim/bell.h"
 #include "shim/libc.h"
+#include "shim/quiet.h"
 
 #define LOOKS_FOR_THE_BYTE 20 /* of a millisecond: the daemon has just announced it */
 
@@ -111,7 +112,7 @@ void urgent_quiet(const struct connection *connection)
 	while (libc.ioctl(connection->stand_in, SIOCINQ, &queued) == 0 && queued > 0) {
 		const size_t some = (size_t)queued < sizeof(bytes) ? (size_t)queued : sizeof(bytes);
 
-		if (libc.recv(connection->stand_in, bytes, some, MSG_DONTWAIT) <= 0)
+		if (quiet_recv(connection->stand_in, bytes, some, MSG_DONTWAIT) <= 0)
 			break;
 	}
 	errno = saved;
@@ -185,7 +186,7 @@ size_t urgent_queued(const struct connection *connection)
 static bool has_arrived(const struct connection *connection, uint64_t urgent)
 {
 	for (int looks = 0; atomic_load(&peer_writer(connection)->produced) < urgent; looks++)
-		if (looks == LOOKS_FOR_THE_BYTE || libc.poll(NULL, 0, 1) < 0)
+		if (looks == LOOKS_FOR_THE_BYTE || quiet_poll(NULL, 0, 1) < 0)
 			return false;
 	return true;
 }

@@ -342,7 +342,7 @@ static bool has_fired(const struct watch *watch)
 	if (!(watch->events & EPOLLONESHOT))
 		return false;
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", watch->poller->epoll);
-	file = fopen(path, "re");
+	file = fopen(path, "rec");
 	if (!file)
 		return false;
 	while (fgets(line, sizeof(line), file)) {

@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
@@ -20,8 +21,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Some check hundreds of megabytes, under ASan on a busy machine too. */
@@ -33,6 +36,7 @@ static const struct behaviour *const topics[] = {
 	same_pass_odd, same_sandbox, same_sandbox_wait, same_clone, same_misc, same_killed,
 	same_cancel, same_mixed, same_socket, same_holders, same_start, same_every_option,
 	same_epoll_fork, same_back, same_pass_far, same_option_late, same_destroyed,
+	same_cancel_held,
 };
 
 void say(const char *format, ...)
@@ -300,6 +304,32 @@ void *no_access(void)
 	if (page == MAP_FAILED)
 		die("mmap");
 	return page;
+}
+
+bool late_page_open(struct late_page *page)
+{
+	struct uffdio_api api = {.api = UFFD_API};
+	struct uffdio_register range = {.range = {.start = (uintptr_t)page->at, .len = page->bytes},
+					.mode = UFFDIO_REGISTER_MODE_MISSING};
+
+	page->faults = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	return page->faults >= 0 && ioctl(page->faults, UFFDIO_API, &api) == 0 &&
+	       ioctl(page->faults, UFFDIO_REGISTER, &range) == 0;
+}
+
+void late_page_wait(const struct late_page *page)
+{
+	struct uffd_msg message;
+
+	if (read(page->faults, &message, sizeof(message)) != sizeof(message))
+		die("userfaultfd");
+}
+
+void late_page_end(const struct late_page *page)
+{
+	struct uffdio_zeropage zero = {.range = {.start = (uintptr_t)page->at, .len = page->bytes}};
+
+	ioctl(page->faults, UFFDIO_ZEROPAGE, &zero);
 }
 
 int temporary_file(uint64_t seed, size_t length)

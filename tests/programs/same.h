@@ -11,6 +11,7 @@
 #ifndef TESTS_SAME_H
 #define TESTS_SAME_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "common.h"
@@ -26,8 +27,8 @@ struct behaviour {
 };
 
 /* One list a topic, each ended by a NULL name. */
-extern const struct behaviour same_back[], same_cancel[], same_clone[], same_close[],
-	same_descriptor[], same_destroyed[], same_epoll[], same_epoll_fork[],
+extern const struct behaviour same_back[], same_cancel[], same_cancel_held[], same_clone[],
+	same_close[], same_descriptor[], same_destroyed[], same_epoll[], same_epoll_fork[],
 	same_epoll_more[], same_every_option[], same_file[], same_fork[], same_holders[],
 	same_io[], same_killed[], same_misc[], same_mixed[], same_option[],
 	same_option_late[], same_pass[], same_pass_far[], same_pass_odd[], same_poll[],
@@ -84,6 +85,24 @@ size_t drain(int fd);
 
 /* no_access - an address at which nothing can be read or written */
 void *no_access(void);
+
+/**
+ * struct late_page - a page that is there only when its time has come: who copies to or from it meets it on the way
+ * @at, @bytes: where, and how many; page-aligned, in private memory that nobody has touched
+ * @faults: late_page_open()'s
+ */
+struct late_page {
+	char *at;
+	size_t bytes;
+	int faults;
+};
+
+/* late_page_open - false where the kernel has no userfaultfd(2) for us; close @faults in the end */
+bool late_page_open(struct late_page *page);
+
+/* late_page_wait - until somebody has met it; late_page_end - now it is there, all zeros */
+void late_page_wait(const struct late_page *page);
+void late_page_end(const struct late_page *page);
 
 /* temporary_file - an unlinked file with bytes 0 to @length - 1 of the stream of @seed */
 int temporary_file(uint64_t seed, size_t length);

@@ -2,20 +2,16 @@
 /* EINTR, SA_RESTART, SIGPIPE, handlers that do I/O, cancellation */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -220,36 +216,15 @@ static void a_signal_cuts_a_long_write_short(void)
 	pair_close(ends);
 }
 
-/* A page that is there only when the signal has come: whoever copies from it meets it on the way. */
-struct late_page {
-	int faults;
-	char *at;
-	size_t bytes;
-};
-
 static void *signal_at_the_fault(void *context)
 {
-	struct late_page *page = context;
-	struct uffdio_zeropage zero = {.range = {.start = (uintptr_t)page->at, .len = page->bytes}};
-	struct uffd_msg message;
+	const struct late_page *page = context;
 
-	if (read(page->faults, &message, sizeof(message)) != sizeof(message))
-		return NULL;
+	late_page_wait(page);
 	pthread_kill(ringer_target, SIGUSR1);
 	sleep_us(30000);
-	ioctl(page->faults, UFFDIO_ZEROPAGE, &zero);
+	late_page_end(page);
 	return NULL;
-}
-
-static bool late_page_open(struct late_page *page)
-{
-	struct uffdio_api api = {.api = UFFD_API};
-	struct uffdio_register range = {.range = {.start = (uintptr_t)page->at, .len = page->bytes},
-					.mode = UFFDIO_REGISTER_MODE_MISSING};
-
-	page->faults = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
-	return page->faults >= 0 && ioctl(page->faults, UFFDIO_API, &api) == 0 &&
-	       ioctl(page->faults, UFFDIO_REGISTER, &range) == 0;
 }
 
 static void a_signal_during_the_copy_cuts_a_write_short(void)
