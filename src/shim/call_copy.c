@@ -24,6 +24,7 @@
 #include "shim/libc.h"
 #include "shim/quiet.h"
 #include "shim/settings.h"
+#include "shim/signals.h"
 #include "shim/stream.h"
 #include "shim/urgent.h"
 #include "shim/user_memory.h"
@@ -206,14 +207,17 @@ static ssize_t read_pipe(struct stream_source *source, void *to, size_t n, bool 
 	return got;
 }
 
-/* Sleep until @pipe is ready.  0, -EAGAIN: it is not, and the call does not wait; -EINTR */
+/* Sleep until @pipe is ready, as the kernel does.  0, -EAGAIN: it is not, and the call does not wait; -EINTR */
 static int wait_for_pipe(struct connection *connection, int pipe, short events, bool waits)
 {
+	const struct handler_runs before = handler_runs;
 	struct pollfd look = {.fd = pipe, .events = events};
 	int n;
 
 	pthread_cleanup_push(stream_abandon, connection);
-	n = libc.poll(&look, 1, waits ? -1 : 0);
+	do
+		n = libc.poll(&look, 1, waits ? -1 : 0);
+	while (n < 0 && errno == EINTR && signals_restarted(&before));
 	pthread_cleanup_pop(0);
 	if (n < 0)
 		return -errno;
@@ -318,8 +322,10 @@ static ssize_t socket_to_pipe(struct connection *connection, int fd, int to, siz
 			continue;
 		}
 		n = ring_to_pipe(connection, to, size - done);
-		if (n == 0) /* it was TCP's: somebody wrote past the shim */
+		if (n == 0) { /* it was TCP's: somebody wrote past the shim */
 			n = quiet_splice(fd, to, size, flags | SPLICE_F_NONBLOCK);
+			n = n < 0 ? -errno : n;
+		}
 		if (n > 0)
 			done += (size_t)n;
 	} while (n > 0 && done < size);

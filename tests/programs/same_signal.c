@@ -174,6 +174,59 @@ static void sigset_holds_a_signal(void)
 	pair_close(ends);
 }
 
+static int splice_from, splice_to;
+
+static void read_pipe(void)
+{
+	static char in[65536];
+
+	if (read(splice_to, in, sizeof(in)) < 0)
+		die("read");
+}
+
+static void write_pipe(void)
+{
+	write_all(splice_from, "abc", 3);
+}
+
+/* A splice that waits for its pipe: interrupted, and not. */
+static void a_signal_in_splice(void)
+{
+	static const char page[4096];
+	int ends[2], pipes[2];
+	char in[10];
+
+	if (pipe(pipes) < 0)
+		die("pipe");
+	pair_open(ends);
+	signal_me_later(0);
+	say_call("of nothing", splice(pipes[0], NULL, ends[0], NULL, 10, 0));
+	signal_join();
+	splice_from = pipes[1];
+	signal_me_later(SA_RESTART);
+	run_later(write_pipe, 150);
+	say_call("of nothing yet", splice(pipes[0], NULL, ends[0], NULL, 10, 0));
+	run_later_join();
+	signal_join();
+	say_call("read", read(ends[1], in, sizeof(in)));
+	set_nonblocking(pipes[1], 1);
+	while (write(pipes[1], page, sizeof(page)) > 0)
+		;
+	set_nonblocking(pipes[1], 0);
+	say_call("write", write(ends[0], "abc", 3));
+	signal_me_later(0);
+	say_call("into no room", splice(ends[1], NULL, pipes[1], NULL, 10, 0));
+	signal_join();
+	splice_to = pipes[0];
+	signal_me_later(SA_RESTART);
+	run_later(read_pipe, 150);
+	say_call("into no room yet", splice(ends[1], NULL, pipes[1], NULL, 10, 0));
+	run_later_join();
+	signal_join();
+	pair_close(ends);
+	pair_close(pipes);
+}
+
 static void a_restarting_signal_interrupts_a_time_out(void)
 {
 	struct timeval time = {5, 0};
@@ -455,6 +508,7 @@ const struct behaviour same_signal[] = {
 	{"handlers_by_older_names_are_signal_handlers",
 	 handlers_by_older_names_are_signal_handlers},
 	{"sigset_holds_a_signal", sigset_holds_a_signal},
+	{"a_signal_in_splice", a_signal_in_splice},
 	{"a_restarting_signal_interrupts_a_time_out", a_restarting_signal_interrupts_a_time_out},
 	{"a_signal_interrupts_write", a_signal_interrupts_write},
 	{"a_signal_cuts_a_long_write_short", a_signal_cuts_a_long_write_short},
