@@ -154,6 +154,102 @@ static void a_peer_killed_in_sendmsg(void)
 	say_the_end(fd);
 }
 
+static void a_peer_killed_in_send(void)
+{
+	int fd = doomed_peer();
+
+	fill(fd);
+	doom();
+	say_call("send", send(fd, "x", 1, MSG_NOSIGNAL));
+	say_the_end(fd);
+}
+
+static void a_peer_killed_in_sendto(void)
+{
+	int fd = doomed_peer();
+
+	fill(fd);
+	doom();
+	say_call("sendto", sendto(fd, "xyz", 3, 0, NULL, 0));
+	say_the_end(fd);
+}
+
+static void a_peer_killed_in_writev(void)
+{
+	int fd = doomed_peer();
+	struct iovec parts[2] = {{(char[]){"a"}, 1}, {(char[]){"bc"}, 2}};
+
+	fill(fd);
+	doom();
+	say_call("writev", writev(fd, parts, 2));
+	say_the_end(fd);
+}
+
+static void a_peer_killed_in_sendmmsg(void)
+{
+	int fd = doomed_peer();
+	struct iovec part = {(char[]){"abc"}, 3};
+	struct mmsghdr messages[2] = {{.msg_hdr = {.msg_iov = &part, .msg_iovlen = 1}},
+				      {.msg_hdr = {.msg_iov = &part, .msg_iovlen = 1}}};
+
+	fill(fd);
+	doom();
+	say_call("sendmmsg", sendmmsg(fd, messages, 2, 0));
+	say_the_end(fd);
+}
+
+/* Some bytes have gone when it is killed: they are told of, and the error is the next call's. */
+static void a_peer_killed_in_a_long_write(void)
+{
+	static char block[64 << 20];
+	int fd = doomed_peer();
+	ssize_t n;
+
+	doom();
+	n = write(fd, block, sizeof(block));
+	say("some went: %d", n > 0 && n < (ssize_t)sizeof(block));
+	say_the_end(fd);
+}
+
+static void a_peer_killed_in_recvfrom(void)
+{
+	int fd = doomed_peer();
+	struct sockaddr_storage from;
+	socklen_t length = sizeof(from);
+	char in[10];
+
+	doom();
+	say_call("recvfrom", recvfrom(fd, in, sizeof(in), 0, (struct sockaddr *)&from, &length));
+	say_the_end(fd);
+}
+
+static void a_peer_killed_in_recvmmsg(void)
+{
+	int fd = doomed_peer();
+	char in[10];
+	struct iovec part = {in, sizeof(in)};
+	struct mmsghdr messages[2] = {{.msg_hdr = {.msg_iov = &part, .msg_iovlen = 1}},
+				      {.msg_hdr = {.msg_iov = &part, .msg_iovlen = 1}}};
+
+	doom();
+	say_call("recvmmsg", recvmmsg(fd, messages, 2, 0, NULL));
+	say_the_end(fd);
+}
+
+static void a_peer_killed_in_splice_from_a_pipe(void)
+{
+	int fd = doomed_peer(), pipes[2];
+
+	if (pipe(pipes) < 0)
+		die("pipe");
+	write_all(pipes[1], "abc", 3);
+	fill(fd);
+	doom();
+	say_call("splice", splice(pipes[0], NULL, fd, NULL, 3, 0));
+	say_the_end(fd);
+	pair_close(pipes);
+}
+
 static void a_peer_killed_in_sendfile(void)
 {
 	int fd = doomed_peer(), file = temporary_file(1, 1000);
@@ -217,6 +313,82 @@ static void a_peer_killed_in_select(void)
 	say_the_end(fd);
 }
 
+static void a_peer_killed_in_ppoll(void)
+{
+	int fd = doomed_peer();
+	const struct timespec time = {5, 0};
+	struct pollfd wanted = {fd, POLLIN | POLLRDHUP, 0};
+	sigset_t none;
+
+	sigemptyset(&none);
+	doom();
+	say_call("ppoll", ppoll(&wanted, 1, &time, &none));
+	say_poll("  events", (unsigned int)wanted.revents);
+	say_the_end(fd);
+}
+
+static void a_peer_killed_in_pselect(void)
+{
+	int fd = doomed_peer();
+	const struct timespec time = {5, 0};
+	fd_set writes;
+	sigset_t none;
+
+	FD_ZERO(&writes);
+	FD_SET(fd, &writes);
+	sigemptyset(&none);
+	fill(fd);
+	doom();
+	say_call("pselect", pselect(fd + 1, NULL, &writes, NULL, &time, &none));
+	say("writable %d", !!FD_ISSET(fd, &writes));
+	say_the_end(fd);
+}
+
+static void a_peer_killed_in_epoll_pwait(void)
+{
+	int fd = doomed_peer(), epoll = epoll_create1(0);
+	struct epoll_event event = {EPOLLIN | EPOLLRDHUP, {0}};
+	sigset_t none;
+
+	sigemptyset(&none);
+	epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+	doom();
+	say_call("epoll_pwait", epoll_pwait(epoll, &event, 1, 5000, &none));
+	say_poll("  events", event.events);
+	say_the_end(fd);
+	close(epoll);
+}
+
+static void a_peer_killed_in_epoll_pwait2(void)
+{
+	int fd = doomed_peer(), epoll = epoll_create1(0);
+	const struct timespec time = {5, 0};
+	struct epoll_event event = {EPOLLOUT, {0}};
+
+	fill(fd);
+	epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+	doom();
+	say_call("epoll_pwait2", epoll_pwait2(epoll, &event, 1, &time, NULL));
+	say_poll("  events", event.events);
+	say_the_end(fd);
+	close(epoll);
+}
+
+/* Who is alive might never read what it waits for: it would hang here. */
+static void a_peer_killed_in_a_lingering_close(void)
+{
+	const struct linger linger = {1, 60};
+	int fd = doomed_peer();
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	fill(fd);
+	doom();
+	say_call("close", close(fd));
+	run_later_join();
+	waitpid(peer_pid, NULL, 0);
+	say_call("close", close(fd));
+}
+
 static void wait_for_the_kill(uint32_t events)
 {
 	int fd = doomed_peer(), epoll = epoll_create1(0);
@@ -251,6 +423,19 @@ const struct behaviour same_killed[] = {
 	{"a_peer_killed_in_recv_of_all", a_peer_killed_in_recv_of_all},
 	{"a_peer_killed_in_write", a_peer_killed_in_write},
 	{"a_peer_killed_in_sendmsg", a_peer_killed_in_sendmsg},
+	{"a_peer_killed_in_send", a_peer_killed_in_send},
+	{"a_peer_killed_in_sendto", a_peer_killed_in_sendto},
+	{"a_peer_killed_in_writev", a_peer_killed_in_writev},
+	{"a_peer_killed_in_sendmmsg", a_peer_killed_in_sendmmsg},
+	{"a_peer_killed_in_a_long_write", a_peer_killed_in_a_long_write},
+	{"a_peer_killed_in_recvfrom", a_peer_killed_in_recvfrom},
+	{"a_peer_killed_in_recvmmsg", a_peer_killed_in_recvmmsg},
+	{"a_peer_killed_in_splice_from_a_pipe", a_peer_killed_in_splice_from_a_pipe},
+	{"a_peer_killed_in_ppoll", a_peer_killed_in_ppoll},
+	{"a_peer_killed_in_pselect", a_peer_killed_in_pselect},
+	{"a_peer_killed_in_epoll_pwait", a_peer_killed_in_epoll_pwait},
+	{"a_peer_killed_in_epoll_pwait2", a_peer_killed_in_epoll_pwait2},
+	{"a_peer_killed_in_a_lingering_close", a_peer_killed_in_a_lingering_close},
 	{"a_peer_killed_in_sendfile", a_peer_killed_in_sendfile},
 	{"a_peer_killed_in_splice", a_peer_killed_in_splice},
 	{"a_peer_killed_in_poll", a_peer_killed_in_poll},
