@@ -313,7 +313,8 @@ static ssize_t socket_to_pipe(struct connection *connection, int fd, int to, siz
 		if (waits && !done && (n = wait_for_pipe(connection, to, POLLOUT, true)))
 			return n;
 		if (!receive_has_moved(connection)) {
-			n = quiet_splice(fd, to, size - done, flags | SPLICE_F_NONBLOCK);
+			n = quiet_splice(fd, NULL, to, NULL, size - done,
+					 flags | SPLICE_F_NONBLOCK);
 			n = n < 0 ? -errno : n;
 			if (n <= 0)
 				break;
@@ -323,7 +324,7 @@ static ssize_t socket_to_pipe(struct connection *connection, int fd, int to, siz
 		}
 		n = ring_to_pipe(connection, to, size - done);
 		if (n == 0) { /* it was TCP's: somebody wrote past the shim */
-			n = quiet_splice(fd, to, size, flags | SPLICE_F_NONBLOCK);
+			n = quiet_splice(fd, NULL, to, NULL, size, flags | SPLICE_F_NONBLOCK);
 			n = n < 0 ? -errno : n;
 		}
 		if (n > 0)
@@ -356,7 +357,7 @@ EXPORT ssize_t splice(int from, off64_t *from_offset, int to, off64_t *to_offset
 	} else if (from_offset || to_offset || size == 0 || (flags & ~SPLICE_FLAGS) ||
 		   !is_pipe(source ? to : from, !source)) {
 		/* What the kernel refuses, it refuses before it looks into the socket. */
-		result = libc.splice(from, from_offset, to, to_offset, size, flags);
+		result = quiet_splice(from, from_offset, to, to_offset, size, flags);
 	} else if (source) {
 		result = socket_to_pipe(source, from, to, size, flags);
 		result = result == -ESTALE ? libc.splice(from, NULL, to, NULL, size, flags)

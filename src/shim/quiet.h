@@ -10,7 +10,7 @@
  * is none.  They are the same system calls, with the same numbers, as a sandbox may count on.
  *
  * What remains of the form libc.NAME() is the program's own call, or a sleep, with all that it holds given
- * up by a cleanup handler.
+ * up by a cleanup handler; but in a sandbox a reference may stay.
  */
 #ifndef SMCU_SHIM_QUIET_H
 #define SMCU_SHIM_QUIET_H
@@ -54,9 +54,10 @@ static inline ssize_t quiet_pread(int fd, void *bytes, size_t size, off_t offset
 	return libc.syscall(SYS_pread64, fd, bytes, size, offset);
 }
 
-static inline ssize_t quiet_splice(int from, int to, size_t size, unsigned int flags)
+static inline ssize_t quiet_splice(int from, off64_t *from_offset, int to, off64_t *to_offset,
+				   size_t size, unsigned int flags)
 {
-	return libc.syscall(SYS_splice, from, NULL, to, NULL, size, flags);
+	return libc.syscall(SYS_splice, from, from_offset, to, to_offset, size, flags);
 }
 
 static inline int quiet_connect(int fd, const struct sockaddr *address, socklen_t length)
