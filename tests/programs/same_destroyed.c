@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* connections that the administrator destroys, as "ss --kill" does, while threads are inside calls */
+/* connections that end by "ss --kill", by a reset or by silence, while threads are inside calls */
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -171,11 +172,26 @@ static void install_handlers(void)
 	sigaction(SIGUSR2, &interrupts, NULL);
 }
 
+/* Nothing comes through from this to the other: what was sent, or the first probe, is the last. */
+static void silence(const int ends[2])
+{
+	const int one = 1, nobody = 255, milliseconds = 1000;
+
+	setsockopt(ends[0], IPPROTO_IP, IP_MINTTL, &nobody, sizeof(nobody));
+	setsockopt(ends[1], IPPROTO_TCP, TCP_KEEPIDLE, &one, sizeof(one));
+	setsockopt(ends[1], IPPROTO_TCP, TCP_KEEPINTVL, &one, sizeof(one));
+	setsockopt(ends[1], IPPROTO_TCP, TCP_KEEPCNT, &one, sizeof(one));
+	setsockopt(ends[1], IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof(milliseconds));
+	say_call("keepalive", setsockopt(ends[1], SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one)));
+}
+
+enum end { DESTROYED, RESET, TIMED_OUT };
+
 /* A thread is @inside a call on one end; that end is destroyed, or the other, which resets this. */
-static void destroyed(void (*inside)(void), int full, int other)
+static void ends_in(void (*inside)(void), int full, enum end end)
 {
 	pthread_t thread;
-	int ends[2], error;
+	int ends[2], error = 0;
 
 	install_handlers();
 	signal(SIGPIPE, SIG_IGN);
@@ -185,7 +201,10 @@ static void destroyed(void (*inside)(void), int full, int other)
 		fill(ends[1]);
 	pthread_create(&thread, NULL, run_inside, &inside);
 	let_block();
-	error = destroy(ends[other ? 0 : 1]);
+	if (end == TIMED_OUT)
+		silence(ends);
+	else
+		error = destroy(ends[end == RESET ? 0 : 1]);
 	pthread_join(thread, NULL);
 	say("destroyed: %s", strerrorname_np(error));
 	in_read();
@@ -197,71 +216,95 @@ static void destroyed(void (*inside)(void), int full, int other)
 
 static void destroyed_in_read(void)
 {
-	destroyed(in_read, 0, 0);
+	ends_in(in_read, 0, DESTROYED);
 }
 
 static void reset_in_read(void)
 {
-	destroyed(in_read, 0, 1);
+	ends_in(in_read, 0, RESET);
 }
 
 static void reset_in_recv_of_all(void)
 {
-	destroyed(in_recv_of_all, 0, 1);
+	ends_in(in_recv_of_all, 0, RESET);
 }
 
 static void destroyed_in_write(void)
 {
-	destroyed(in_write, 1, 0);
+	ends_in(in_write, 1, DESTROYED);
 }
 
 /* The error is left to the next call. */
 static void destroyed_in_a_long_write(void)
 {
-	destroyed(in_a_long_write, 0, 0);
+	ends_in(in_a_long_write, 0, DESTROYED);
 }
 
 static void destroyed_in_poll_with_unsent_bytes(void)
 {
-	destroyed(in_poll, 1, 0);
+	ends_in(in_poll, 1, DESTROYED);
 }
 
 static void reset_in_write(void)
 {
-	destroyed(in_write, 1, 1);
+	ends_in(in_write, 1, RESET);
 }
 
 static void destroyed_in_poll(void)
 {
-	destroyed(in_poll, 0, 0);
+	ends_in(in_poll, 0, DESTROYED);
 }
 
 static void reset_in_poll_for_room(void)
 {
-	destroyed(in_poll_for_room, 1, 1);
+	ends_in(in_poll_for_room, 1, RESET);
 }
 
 static void reset_in_poll_for_the_end(void)
 {
-	destroyed(in_poll_for_the_end, 0, 1);
+	ends_in(in_poll_for_the_end, 0, RESET);
 }
 
 static void reset_in_select(void)
 {
-	destroyed(in_select, 0, 1);
+	ends_in(in_select, 0, RESET);
 }
 
 static void destroyed_in_epoll_wait(void)
 {
-	destroyed(in_epoll_wait, 0, 0);
+	ends_in(in_epoll_wait, 0, DESTROYED);
 }
 
 static void reset_in_epoll_wait_for_an_edge(void)
 {
-	destroyed(in_epoll_wait_for_an_edge, 0, 1);
+	ends_in(in_epoll_wait_for_an_edge, 0, RESET);
+}
+
+static void timed_out_in_read(void)
+{
+	ends_in(in_read, 0, TIMED_OUT);
+}
+
+static void timed_out_in_write(void)
+{
+	ends_in(in_write, 1, TIMED_OUT);
+}
+
+static void timed_out_in_poll(void)
+{
+	ends_in(in_poll, 0, TIMED_OUT);
+}
+
+static void timed_out_in_epoll_wait(void)
+{
+	ends_in(in_epoll_wait, 0, TIMED_OUT);
 }
 
 const struct behaviour same_destroyed[] = {
+	{"timed_out_in_read", timed_out_in_read},
+	{"timed_out_in_write", timed_out_in_write},
+	{"timed_out_in_poll", timed_out_in_poll},
+	{"timed_out_in_epoll_wait", timed_out_in_epoll_wait},
 	{"destroyed_in_read", destroyed_in_read},
 	{"reset_in_read", reset_in_read},
 	{"reset_in_recv_of_all", reset_in_recv_of_all},
