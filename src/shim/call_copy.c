@@ -20,6 +20,7 @@
 #include "ring/lock.h"
 #include "shim/bell.h"
 #include "shim/call_io.h"
+#include "shim/cleanup.h"
 #include "shim/connection.h"
 #include "shim/libc.h"
 #include "shim/quiet.h"
@@ -184,11 +185,12 @@ struct pipe_source {
 
 static ssize_t wait_and_read(const struct pipe_source *pipe, void *to, size_t n)
 {
+	struct _pthread_cleanup_buffer cleanup;
 	ssize_t got;
 
-	pthread_cleanup_push(stream_abandon, pipe->connection);
+	cleanup_push(&cleanup, stream_abandon, pipe->connection);
 	got = libc.read(pipe->fd, to, n);
-	pthread_cleanup_pop(0);
+	cleanup_pop(&cleanup);
 	return got < 0 ? -errno : got;
 }
 
@@ -212,13 +214,14 @@ static int wait_for_pipe(struct connection *connection, int pipe, short events, 
 {
 	const struct handler_runs before = handler_runs;
 	struct pollfd look = {.fd = pipe, .events = events};
+	struct _pthread_cleanup_buffer cleanup;
 	int n;
 
-	pthread_cleanup_push(stream_abandon, connection);
+	cleanup_push(&cleanup, stream_abandon, connection);
 	do
 		n = libc.poll(&look, 1, waits ? -1 : 0);
 	while (n < 0 && errno == EINTR && signals_restarted(&before));
-	pthread_cleanup_pop(0);
+	cleanup_pop(&cleanup);
 	if (n < 0)
 		return -errno;
 	return look.revents & (events | POLLHUP | POLLERR) ? 0 : -EAGAIN;

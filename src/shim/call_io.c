@@ -12,6 +12,7 @@
 
 #include "shim/call_io.h"
 #include "shim/call_socket.h"
+#include "shim/cleanup.h"
 #include "shim/clock.h"
 #include "shim/connection.h"
 #include "shim/fd_table.h"
@@ -134,13 +135,14 @@ static ssize_t wait_interruptibly(struct connection *connection, int fd, uint64_
 	const uint64_t now = now_ns(), left = deadline > now ? deadline - now : 0;
 	const struct timespec limit = {.tv_sec = (time_t)(left / 1000000000),
 				       .tv_nsec = (long)(left % 1000000000)};
+	struct _pthread_cleanup_buffer cleanup;
 	int n = -1, error = ESTALE;
 
 	atomic_fetch_add(&connection->pollers, 1);
 	if (!is_attached(connection)) {
-		pthread_cleanup_push(abandon_wait, connection);
+		cleanup_push(&cleanup, abandon_wait, connection);
 		n = libc.ppoll(&look, 1, deadline == UINT64_MAX ? NULL : &limit, NULL);
-		pthread_cleanup_pop(0);
+		cleanup_pop(&cleanup);
 		error = errno;
 	}
 	atomic_fetch_sub(&connection->pollers, 1);
@@ -160,11 +162,12 @@ static uint64_t deadline_since(int fd, uint64_t start)
 static ssize_t sleep_in_kernel(struct connection *connection, int fd, struct msghdr *message,
 			       int flags)
 {
+	struct _pthread_cleanup_buffer cleanup;
 	ssize_t n;
 
-	pthread_cleanup_push(abandon_step, connection);
+	cleanup_push(&cleanup, abandon_step, connection);
 	n = libc.recvmsg(fd, message, flags);
-	pthread_cleanup_pop(0);
+	cleanup_pop(&cleanup);
 	return n < 0 ? -errno : n;
 }
 

@@ -15,12 +15,12 @@
 #define SMCU_SHIM_CALL_IO_H
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <sys/single_threaded.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "shim/cleanup.h"
 #include "shim/connection.h"
 #include "shim/libc.h"
 #include "shim/stream.h"
@@ -109,6 +109,7 @@ static inline struct kernel_call call_io_held(struct connection *connection, enu
  */
 #define IN_KERNEL(RESULT, CALL, WAY, FLAGS)                                                        \
 	do {                                                                                       \
+		struct _pthread_cleanup_buffer cleanup;                                            \
 		struct kernel_call held;                                                           \
                                                                                                    \
 		if (__libc_single_threaded) {                                                      \
@@ -116,9 +117,9 @@ static inline struct kernel_call call_io_held(struct connection *connection, enu
 			break;                                                                     \
 		}                                                                                  \
 		held = call_io_held(connection, WAY, FLAGS);                                       \
-		pthread_cleanup_push(stream_abandon_call, &held);                                  \
+		cleanup_push(&cleanup, stream_abandon_call, &held);                                \
 		RESULT = CALL;                                                                     \
-		pthread_cleanup_pop(0);                                                            \
+		cleanup_pop(&cleanup);                                                             \
 	} while (0)
 
 /*

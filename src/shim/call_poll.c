@@ -15,6 +15,7 @@
 
 #include "shim/bell.h"
 #include "shim/call_poll.h"
+#include "shim/cleanup.h"
 #include "shim/clock.h"
 #include "shim/epoll.h"
 #include "shim/fd_table.h"
@@ -389,13 +390,14 @@ static int poll_entered(struct polling *polling, const struct timespec *timeout,
 
 static int poll_with(struct polling *polling, const struct timespec *timeout, const sigset_t *mask)
 {
+	struct _pthread_cleanup_buffer cleanup;
 	int n;
 
 	polling_enter(polling);
-	pthread_cleanup_push(polling_abandon, polling);
+	cleanup_push(&cleanup, polling_abandon, polling);
 	pthread_testcancel();
 	n = poll_entered(polling, timeout, mask);
-	pthread_cleanup_pop(0);
+	cleanup_pop(&cleanup);
 	polling_leave(polling);
 	return n;
 }

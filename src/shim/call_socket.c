@@ -6,11 +6,11 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <pthread.h>
 #include <sys/ioctl.h>
 
 #include "shim/back.h"
 #include "shim/call_socket.h"
+#include "shim/cleanup.h"
 #include "shim/connection.h"
 #include "shim/fd_table.h"
 #include "shim/libc.h"
@@ -79,6 +79,7 @@ static void connected(struct connection *connection, int fd, int result)
 
 ssize_t call_socket_fast_open(int fd, const struct msghdr *message, int flags)
 {
+	struct _pthread_cleanup_buffer cleanup;
 	struct connection *connection;
 	ssize_t result;
 	int error;
@@ -86,9 +87,9 @@ ssize_t call_socket_fast_open(int fd, const struct msghdr *message, int flags)
 	connection = connection_get(fd);
 	if (!connection)
 		return libc.sendmsg(fd, message, flags);
-	pthread_cleanup_push(stream_abandon, connection);
+	cleanup_push(&cleanup, stream_abandon, connection);
 	result = libc.sendmsg(fd, message, flags);
-	pthread_cleanup_pop(0);
+	cleanup_pop(&cleanup);
 	error = errno;
 	if (!settings.sandboxed && (result >= 0 || error == EINPROGRESS) &&
 	    connection_phase(connection) == PHASE_IDLE)
@@ -102,6 +103,7 @@ ssize_t call_socket_fast_open(int fd, const struct msghdr *message, int flags)
 
 EXPORT int connect(int fd, const struct sockaddr *address, socklen_t length)
 {
+	struct _pthread_cleanup_buffer cleanup;
 	struct connection *connection;
 	int result, error;
 
@@ -111,9 +113,9 @@ EXPORT int connect(int fd, const struct sockaddr *address, socklen_t length)
 		offer_connect(connection, fd, address, length);
 	if (!connection)
 		return libc.connect(fd, address, length);
-	pthread_cleanup_push(stream_abandon, connection);
+	cleanup_push(&cleanup, stream_abandon, connection);
 	result = libc.connect(fd, address, length);
-	pthread_cleanup_pop(0);
+	cleanup_pop(&cleanup);
 	error = errno;
 	if (result == 0 && address->sa_family == AF_UNSPEC && !settings.sandboxed &&
 	    connection_phase(connection) != PHASE_IDLE)

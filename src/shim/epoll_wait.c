@@ -7,6 +7,7 @@
 
 #include "ring/lock.h"
 #include "shim/bell.h"
+#include "shim/cleanup.h"
 #include "shim/clock.h"
 #include "shim/epoll.h"
 #include "shim/epoll_share.h"
@@ -427,11 +428,12 @@ static void abandon(void *context)
 static int sleep_as_one_of(struct poller *poller, int epoll, struct epoll_event *events, int most,
 			   uint64_t deadline, const sigset_t *mask)
 {
+	struct _pthread_cleanup_buffer cleanup;
 	int n;
 
-	pthread_cleanup_push(abandon, poller);
+	cleanup_push(&cleanup, abandon, poller);
 	n = kernel_wait_or_idle(poller, epoll, events, most, deadline, mask);
-	pthread_cleanup_pop(0);
+	cleanup_pop(&cleanup);
 	return n;
 }
 

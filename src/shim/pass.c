@@ -2,10 +2,10 @@
 #include "shim/pass.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "shim/cleanup.h"
 #include "shim/connection.h"
 #include "shim/libc.h"
 #include "shim/parcel.h"
@@ -109,6 +109,7 @@ static ssize_t send_parcel(int line, struct msghdr *message, struct parcel *parc
 	const size_t own = CMSG_ALIGN(message->msg_controllen),
 		     bytes = parcel->fd_count * sizeof(int);
 	struct cmsghdr *rights = (struct cmsghdr *)(void *)((char *)message->msg_control + own);
+	struct _pthread_cleanup_buffer cleanup;
 	ssize_t n;
 
 	memset((char *)message->msg_control + message->msg_controllen, 0,
@@ -118,9 +119,9 @@ static ssize_t send_parcel(int line, struct msghdr *message, struct parcel *parc
 	rights->cmsg_len = CMSG_LEN(bytes);
 	memcpy(CMSG_DATA(rights), parcel->fds, bytes);
 	message->msg_controllen = own + CMSG_SPACE(bytes);
-	pthread_cleanup_push(abandon, parcel);
+	cleanup_push(&cleanup, abandon, parcel);
 	n = libc.sendmsg(line, message, flags);
-	pthread_cleanup_pop(0);
+	cleanup_pop(&cleanup);
 	return n;
 }
 

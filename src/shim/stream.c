@@ -3,11 +3,11 @@
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <pthread.h>
 #include <time.h>
 
 #include "ring/lock.h"
 #include "shim/bell.h"
+#include "shim/cleanup.h"
 #include "shim/libc.h"
 #include "shim/quiet.h"
 #include "shim/stream_common.h"
@@ -32,14 +32,15 @@ ssize_t stream_kernel_send(struct connection *connection, _Atomic uint32_t *in_k
 			   const struct msghdr *message, int flags)
 {
 	struct kernel_call call = {.connection = connection, .in_kernel = in_kernel};
+	struct _pthread_cleanup_buffer cleanup;
 	ssize_t n;
 
 	if (flags & MSG_DONTWAIT) {
 		n = quiet_sendmsg(fd, message, flags);
 	} else {
-		pthread_cleanup_push(stream_abandon_call, &call);
+		cleanup_push(&cleanup, stream_abandon_call, &call);
 		n = libc.sendmsg(fd, message, flags);
-		pthread_cleanup_pop(0);
+		cleanup_pop(&cleanup);
 	}
 	return n < 0 ? -errno : n;
 }
@@ -48,14 +49,15 @@ ssize_t stream_kernel_receive(struct connection *connection, _Atomic uint32_t *i
 			      struct msghdr *message, int flags)
 {
 	struct kernel_call call = {.connection = connection, .in_kernel = in_kernel};
+	struct _pthread_cleanup_buffer cleanup;
 	ssize_t n;
 
 	if (flags & MSG_DONTWAIT) {
 		n = quiet_recvmsg(fd, message, flags);
 	} else {
-		pthread_cleanup_push(stream_abandon_call, &call);
+		cleanup_push(&cleanup, stream_abandon_call, &call);
 		n = libc.recvmsg(fd, message, flags);
-		pthread_cleanup_pop(0);
+		cleanup_pop(&cleanup);
 	}
 	return n < 0 ? -errno : n;
 }

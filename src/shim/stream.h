@@ -237,10 +237,10 @@ struct kernel_call {
 	bool polls;
 };
 
-/* stream_abandon_call - for pthread_cleanup_push(): give all that up */
+/* stream_abandon_call - for cleanup_push(): give all that up */
 void stream_abandon_call(void *kernel_call);
 
-/* stream_abandon - for pthread_cleanup_push(): a call that is cancelled gives its reference up */
+/* stream_abandon - for cleanup_push(): a call that is cancelled gives its reference up */
 void stream_abandon(void *connection);
 
 /* stream_deadline - when SO_RCVTIMEO or SO_SNDTIMEO is over, in now_ns(); UINT64_MAX: never */

@@ -3,10 +3,10 @@
  * Receiving on a connection that has rings: the ring first, TCP last
  */
 #include <errno.h>
-#include <pthread.h>
 
 #include "ring/lock.h"
 #include "shim/bell.h"
+#include "shim/cleanup.h"
 #include "shim/clock.h"
 #include "shim/epoll.h"
 #include "shim/libc.h"
@@ -328,11 +328,12 @@ static ssize_t peek_behind(struct connection *connection, struct place place, si
 static bool sleep_and_look(struct connection *connection, int fd)
 {
 	struct pollfd look = {.fd = fd, .events = POLLRDHUP};
+	struct _pthread_cleanup_buffer cleanup;
 	int n;
 
-	pthread_cleanup_push(stream_abandon, connection);
+	cleanup_push(&cleanup, stream_abandon, connection);
 	n = libc.poll(&look, 1, 1);
-	pthread_cleanup_pop(0);
+	cleanup_pop(&cleanup);
 	return n < 0 || look.revents;
 }
 
@@ -404,11 +405,12 @@ static size_t least_wanted(const struct connection *connection, size_t total, in
 /* What read(2) or recv(2) would do. */
 static ssize_t kernel_read(struct connection *connection, int fd, void *to, size_t room, int flags)
 {
+	struct _pthread_cleanup_buffer cleanup;
 	ssize_t n;
 
-	pthread_cleanup_push(stream_abandon, connection);
+	cleanup_push(&cleanup, stream_abandon, connection);
 	n = flags ? libc.recv(fd, to, room, flags) : libc.read(fd, to, room);
-	pthread_cleanup_pop(0);
+	cleanup_pop(&cleanup);
 	return n < 0 ? -errno : n;
 }
 

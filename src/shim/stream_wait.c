@@ -8,10 +8,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <time.h>
 
 #include "shim/bell.h"
+#include "shim/cleanup.h"
 #include "shim/clock.h"
 #include "shim/handlers.h"
 #include "shim/libc.h"
@@ -185,6 +185,7 @@ static bool look(struct connection *connection, enum way way, const struct call 
 
 int stream_wait(struct connection *connection, int fd, enum way way, struct call *call)
 {
+	struct _pthread_cleanup_buffer cleanup;
 	uint64_t start;
 	int error;
 
@@ -199,9 +200,9 @@ int stream_wait(struct connection *connection, int fd, enum way way, struct call
 		connection_sleep(connection);
 	call->sleeps = true;
 	start = now_ns();
-	pthread_cleanup_push(abandon, connection);
+	cleanup_push(&cleanup, abandon, connection);
 	error = sleep_on_bell(connection, fd, way, call);
-	pthread_cleanup_pop(0);
+	cleanup_pop(&cleanup);
 	wait_slept(&connection->habits[way], now_ns() - start);
 	return error;
 }

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -327,6 +329,56 @@ static void splices_cancelled_for_their_pipe(void)
 	say("descriptors: %+d", count_descriptors() - before);
 }
 
+static sigjmp_buf away;
+
+static void jump_away(int signal_number)
+{
+	siglongjmp(away, signal_number);
+}
+
+static void *jump_and_end(void *unused)
+{
+	char in[10];
+
+	if (sigsetjmp(away, 1) == 0) {
+		say_call("read", read(fd_inside, in, sizeof(in)));
+		return unused;
+	}
+	pthread_cleanup_push(say_bye, NULL);
+	pthread_exit(&away);
+	pthread_cleanup_pop(0);
+	return unused;
+}
+
+/* The old way to give up a read, and what the call held is given up as well. */
+static void a_thread_that_jumps_out_of_a_read_and_ends(void)
+{
+	int ends[2], before = 0, round;
+	pthread_t thread;
+	void *result;
+	char in[10];
+
+	signal(SIGUSR1, jump_away);
+	for (round = 0; round < 3; round++) {
+		pair_open(ends);
+		fd_inside = ends[1];
+		pthread_create(&thread, NULL, jump_and_end, NULL);
+		let_block();
+		pthread_kill(thread, SIGUSR1);
+		pthread_join(thread, &result);
+		say("away: %d", result == (void *)&away);
+		say_call("read", read(ends[0], in, sizeof(in)));
+		say_call("write", write(ends[0], "abc", 3));
+		say_call("read", read(ends[1], in, sizeof(in)));
+		close(ends[1]);
+		say_call("end", read(ends[0], in, sizeof(in)));
+		close(ends[0]);
+		if (round == 0) /* from here on, what serves all connections is there */
+			before = count_descriptors();
+	}
+	say("descriptors: %+d", count_descriptors() - before);
+}
+
 /* A turn: bytes that count up from zero. */
 static void turn_fill(unsigned char *to, size_t position, size_t n)
 {
@@ -488,6 +540,7 @@ const struct behaviour same_cancel_held[] = {
 	{"a_cleanup_handler_of_a_cancelled_epoll_wait",
 	 a_cleanup_handler_of_a_cancelled_epoll_wait},
 	{"splices_cancelled_for_their_pipe", splices_cancelled_for_their_pipe},
+	{"a_thread_that_jumps_out_of_a_read_and_ends", a_thread_that_jumps_out_of_a_read_and_ends},
 	{"writers_cancelled_at_any_moment", writers_cancelled_at_any_moment},
 	{"readers_cancelled_at_any_moment", readers_cancelled_at_any_moment},
 	{NULL, NULL},
