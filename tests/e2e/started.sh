@@ -95,7 +95,7 @@ python_starts_a_filter_for_each_connection() {
 	stop "$server"
 }
 
-# A connection in shared memory as the standard input of a program that will not have the library: which
+# A connection with unread bytes as the standard input of a program that will not have the library: which
 # one, and why, is said once.
 programs_without_the_shim_are_named() {
 	local static
@@ -114,6 +114,7 @@ programs_without_the_shim_are_named() {
 			for number in range(50):
 			    one.sendall(b"a"), other.recv(1), other.sendall(b"b"), one.recv(1)
 			    time.sleep(0.001)
+			other.sendall(b"unread: it cannot go back to TCP")
 			for how in ["--version"], ["-p"]:
 			    subprocess.run([sys.argv[1]] + how, stdin=one, stdout=subprocess.DEVNULL)
 			    subprocess.run([sys.argv[2]] + how, stdin=one, stdout=subprocess.DEVNULL)

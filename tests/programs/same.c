@@ -30,6 +30,8 @@
 /* Some check hundreds of megabytes, under ASan on a busy machine too. */
 #define BEHAVIOUR_SECONDS 45U
 
+char same_block[64 << 20];
+
 static const struct behaviour *const topics[] = {
 	same_io, same_vector, same_file, same_option, same_close, same_signal, same_poll,
 	same_epoll, same_epoll_more, same_descriptor, same_fork, same_threads, same_pass,

@@ -26,6 +26,9 @@ struct behaviour {
 	void (*run)(void);
 };
 
+/* same_block - more than any buffer takes */
+extern char same_block[64 << 20];
+
 /* One list a topic, each ended by a NULL name. */
 extern const struct behaviour same_back[], same_cancel[], same_cancel_held[], same_clone[],
 	same_close[], same_descriptor[], same_destroyed[], same_epoll[], same_epoll_fork[],

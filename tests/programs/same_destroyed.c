@@ -92,10 +92,9 @@ static void in_write(void)
 
 static void in_a_long_write(void)
 {
-	static char block[64 << 20];
-	ssize_t n = write(fd_inside, block, sizeof(block));
+	ssize_t n = write(fd_inside, same_block, sizeof(same_block));
 
-	say("some went: %d", n > 0 && n < (ssize_t)sizeof(block));
+	say("some went: %d", n > 0 && n < (ssize_t)sizeof(same_block));
 }
 
 static void poll_for(short events)

@@ -201,13 +201,12 @@ static void a_peer_killed_in_sendmmsg(void)
 /* Some bytes have gone when it is killed: they are told of, and the error is the next call's. */
 static void a_peer_killed_in_a_long_write(void)
 {
-	static char block[64 << 20];
 	int fd = doomed_peer();
 	ssize_t n;
 
 	doom();
-	n = write(fd, block, sizeof(block));
-	say("some went: %d", n > 0 && n < (ssize_t)sizeof(block));
+	n = write(fd, same_block, sizeof(same_block));
+	say("some went: %d", n > 0 && n < (ssize_t)sizeof(same_block));
 	say_the_end(fd);
 }
 

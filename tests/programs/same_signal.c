@@ -256,14 +256,13 @@ static void a_signal_interrupts_write(void)
 
 static void a_signal_cuts_a_long_write_short(void)
 {
-	static char block[64 << 20];
 	int ends[2];
 	ssize_t n;
 
 	pair_open(ends);
 	signal_me_later(0);
-	n = write(ends[0], block, sizeof(block));
-	say("some went: %s", n > 0 && n < (ssize_t)sizeof(block) ? "yes" : "no");
+	n = write(ends[0], same_block, sizeof(same_block));
+	say("some went: %s", n > 0 && n < (ssize_t)sizeof(same_block) ? "yes" : "no");
 	signal_join();
 	say("as many came: %s", drain(ends[1]) == (size_t)n ? "yes" : "no");
 	pair_close(ends);
