@@ -117,10 +117,13 @@ def make_bridge():
 
 
 class Lab:
-    """guests: by name; capture: what goes over the bridge; directory: where the run writes."""
+    """
+    guests: by name; capture: what goes over the bridge; directory: where the run writes.
+    eid: what guests have, or None.
+    """
 
-    def __init__(self, name):
-        self.name = name
+    def __init__(self, name, eid):
+        self.name, self.eid = name, eid
         self.directory = os.path.join(CACHE, "run", name)
         self.guests, self.capture = {}, None
         self.smcu = None  # talk.py
@@ -182,7 +185,8 @@ class Lab:
         for number, address in enumerate(guest.addresses):
             guest.run("network", "address", f"eth{number}", f"{address}/24")
             guest.run("network", "rxe", "add", f"rxe{number}", f"eth{number}")
-        guest.run("smc_netlink", "eid", "add", EID)
+        if self.eid:
+            guest.run("smc_netlink", "eid", "add", self.eid)
 
     def cut(self, name, interface):
         """Nothing passes any more to or from a guest's interface, which does not notice."""
@@ -266,16 +270,17 @@ def nothing(_):
 
 
 def main(name, guests, cases, interfaces=1, widened=False, more_programs=None, before=nothing,
-         after=nothing):
+         after=nothing, eid=EID):
     """
     Set up the lab, run the cases, say what came of them; does not return.
     guests: names; interfaces: of each guest; widened: can they do SMC-Rv1 (widen.py)?
     more_programs: a function that gets the cache's directory and returns files for the guests' /bin,
     a path by name.
     before, after: called with the lab around the cases; after also if before has failed.
+    eid: of the guests; None: they have none.
     The command line may name the cases to run, instead of all.
     """
-    lab = Lab(name)
+    lab = Lab(name, eid)
     cases = [each for each in cases if each.__name__ in (sys.argv[1:] or [each.__name__])]
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     good = False

@@ -11,6 +11,7 @@ from smcu import Smcu
 
 PROPOSAL, ACCEPT, CONFIRM, DECLINE = 1, 2, 3, 4
 CLC_TYPE_AT, CLC_VERSION_AT, DECLINE_REASON_AT = 4, 7, 16
+NO_COMMON_WAY, NO_DEVICE, NO_COMMON_NETWORK = 0x03030000, 0x03030002, 0x03070000  # of a Decline
 PEER_DECLINED = 0x05000000  # the guest's reason where the other side has declined
 ABNORMAL_CLOSE = 0x20  # flag of a CDC message
 NO_SMC = 0x03010000  # its reason where the other side's SYN or SYN-ACK had no SMC option
@@ -27,6 +28,10 @@ def stop_smcu(it):
     """For lab.main's after."""
     if it.smcu:
         it.smcu.stop()
+
+
+# For lab.main: the guest has no EID, and can do SMC-Rv1.
+VERSION_1 = {"widened": True, "eid": None}
 
 
 def to_guest(it, port, *words, server=(), address=None):
@@ -82,6 +87,24 @@ def clc(it, port):
 
 def clc_types(it, port):
     return [each[CLC_TYPE_AT] for each in clc(it, port)]
+
+
+def seen_as_tcp(it, pair, port):
+    """Let a connection be looked at by both sides, and end well: what the guest said."""
+    pair[1].expect("held")
+    seen, ours = guest_connection(it, port), our_connection(it, port)
+    expect(ours["mode"] if ours else "TCP", "TCP", "our mode")
+    pair[1].end_input()
+    expect_good_end(pair, 500)
+    return seen
+
+
+def declined(it, port, types, reason):
+    """The CLC messages of the connection, and the reason in the last of them, a Decline."""
+    said = clc(it, port)
+    expect([each[CLC_TYPE_AT] for each in said], types, "the CLC messages")
+    got = int.from_bytes(said[-1][DECLINE_REASON_AT:DECLINE_REASON_AT + 4], "big")
+    expect(hex(got), hex(reason), "the reason of the Decline")
 
 
 def expect_rendezvous(it, port):

@@ -15,32 +15,12 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import lab
 from capture import SMC_OPTION
 from lab import expect, wait_until
-from talk import (DECLINE, DECLINE_REASON_AT, NO_SMC, PEER_DECLINED, PROPOSAL, ROLES, clc,
-                  expect_good_end, from_guest, guest_connection, our_connection, start_smcu,
-                  stop_smcu, to_guest, works_by_smc_r)
+from talk import (DECLINE, NO_COMMON_WAY, NO_DEVICE, NO_SMC, PEER_DECLINED, PROPOSAL, ROLES, clc,
+                  declined, expect_good_end, from_guest, seen_as_tcp, start_smcu, stop_smcu, to_guest,
+                  works_by_smc_r)
 
-NO_COMMON_WAY = 0x03030000
-NO_DEVICE = 0x03030002
 GUEST6, HOST6 = "fd00:9::1", "fd00:9::254"
 ports = iter(range(8000, 9000))
-
-
-def seen_as_tcp(it, pair, port):
-    """Let a connection be looked at by both sides, and end well: what the guest said."""
-    pair[1].expect("held")
-    seen, ours = guest_connection(it, port), our_connection(it, port)
-    expect(ours["mode"] if ours else "TCP", "TCP", "our mode")
-    pair[1].end_input()
-    expect_good_end(pair, 500)
-    return seen
-
-
-def declined(it, port, types, reason):
-    """The CLC messages of the connection, and the reason in the last of them, a Decline."""
-    said = clc(it, port)
-    expect([each[4] for each in said], types, "the CLC messages")
-    got = int.from_bytes(said[-1][DECLINE_REASON_AT:DECLINE_REASON_AT + 4], "big")
-    expect(hex(got), hex(reason), "the reason of the Decline")
 
 
 def hosts_without_a_common_eid_speak_tcp(it):
@@ -74,6 +54,7 @@ def smcu_without_an_rnic_offers_nothing(it):
 
 def a_kernel_without_an_rnic_declines(it):
     guest = it.guests["a"]
+    works_by_smc_r(it, 8910)
     guest.run("network", "rxe", "remove", "rxe0")
     port = next(ports)
     seen = seen_as_tcp(it, to_guest(it, port, "--hold"), port)

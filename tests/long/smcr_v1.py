@@ -16,11 +16,13 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import lab
 from capture import ROCE_PORT, sent_message
 from lab import expect
-from talk import (ACCEPT, CLC_TYPE_AT, CLC_VERSION_AT, CONFIRM, ROLES, clc, expect_good_end,
-                  guest_connection, nothing_is_open, our_connection, start_smcu, stop_smcu,
+from talk import (ACCEPT, CLC_TYPE_AT, CLC_VERSION_AT, CONFIRM, DECLINE, NO_COMMON_NETWORK, PROPOSAL,
+                  ROLES, VERSION_1, clc, declined, expect_good_end, from_guest, guest_connection,
+                  nothing_is_open, our_connection, seen_as_tcp, start_smcu, stop_smcu, to_guest,
                   works_by_smc_r)
 
 ADD_LINK, FLAGS_AT, RESPONSE, REJECTED = 0x02, 3, 0x80, 0x40  # of LLC
+OTHER_GUEST, OTHER_HOST = "10.10.0.1", "10.10.0.254"
 ports = iter(range(8000, 9000))
 
 
@@ -30,7 +32,6 @@ def expect_version_1(it, port):
 
 
 def first_and_later_contacts_are_made_by_version_1(it):
-    it.guests["a"].run("smc_netlink", "eid", "flush")
     for start in ROLES:
         pairs = [(port := next(ports), start(it, port, "--hold")) for _ in range(3)]
         for port, pair in pairs:
@@ -84,6 +85,23 @@ def a_second_link_is_rejected_and_the_first_one_works(it):
            "that each answer is a rejection")
 
 
+def hosts_without_a_common_network_speak_tcp(it):
+    """
+    The same network with another length is another network, and a proposal of version 1 names the one that the
+    client's address is in.
+    """
+    guest = it.guests["a"]
+    lab.ip("address", "add", f"{OTHER_HOST}/16", "dev", lab.BRIDGE)
+    guest.run("network", "address", "eth0:1", f"{OTHER_GUEST}/24")
+    for start, address in ((to_guest, OTHER_GUEST), (from_guest, OTHER_HOST)):
+        port = next(ports)
+        pair = start(it, port, "--hold", address=address)
+        expect(seen_as_tcp(it, pair, port)["mode"], "tcp", "the guest's mode")
+        declined(it, port, [PROPOSAL, DECLINE], NO_COMMON_NETWORK)
+    works_by_smc_r(it, next(ports))
+    next(ports)
+
+
 def nothing_is_left(it):
     nothing_is_open(it)
 
@@ -92,6 +110,7 @@ if __name__ == "__main__":
     lab.main("smcr_v1", ["a"], [
         first_and_later_contacts_are_made_by_version_1,
         data_passes_by_version_1,
+        hosts_without_a_common_network_speak_tcp,
         a_second_link_is_rejected_and_the_first_one_works,
         nothing_is_left,
-    ], interfaces=2, widened=True, before=start_smcu(), after=stop_smcu)
+    ], interfaces=2, before=start_smcu(), after=stop_smcu, **VERSION_1)
