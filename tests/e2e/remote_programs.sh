@@ -131,9 +131,11 @@ with_scp() {
 	local before fallbacks
 	before=$(remote_count a smcr)
 	fallbacks=$(remote_count b fallbacks)
-	check "scp_copies_there_at_mtu_$mtu" run_on a timeout 60 scp "${options[@]}" "$scratch/site/big" "root@$in_url:$scratch/there"
+	check "scp_copies_there_at_mtu_$mtu" \
+		run_on a timeout 60 scp "${options[@]}" "$scratch/site/big" "root@$in_url:$scratch/there"
 	check "scp_copies_what_it_should_at_mtu_$mtu" cmp "$scratch/site/big" "$scratch/there"
-	check "scp_copies_back_at_mtu_$mtu" run_on a timeout 60 scp "${options[@]}" "root@$in_url:$scratch/there" "$scratch/back"
+	check "scp_copies_back_at_mtu_$mtu" \
+		run_on a timeout 60 scp "${options[@]}" "root@$in_url:$scratch/there" "$scratch/back"
 	check "scp_copies_back_what_it_should_at_mtu_$mtu" cmp "$scratch/site/big" "$scratch/back"
 	verdict "scp_goes_by_tcp_at_mtu_$mtu" "$(($(remote_count a smcr) - before))" 0
 	verdict "scp_is_not_even_offered_at_mtu_$mtu" "$(remote_count b fallbacks)" "$fallbacks"
@@ -169,7 +171,8 @@ with_asyncio() {
 	local server=$pid
 	wait_listens b 7100
 	by_smcr a_thousand_connections_at_once $crowd a_crowd
-	verdict "they_need_several_link_groups_at_mtu_$mtu" "$(smcu_on a linkgroup --json | jq --argjson least $(((crowd + 254) / 255)) \
+	verdict "they_need_several_link_groups_at_mtu_$mtu" \
+		"$(smcu_on a linkgroup --json | jq --argjson least $(((crowd + 254) / 255)) \
 		'[.[] | select(.role == "CLNT" and .state == "ACTIVE")] | length >= $least')" true
 	stop "$server"
 }

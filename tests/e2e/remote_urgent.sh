@@ -52,7 +52,8 @@ before=$(remote_count a smcr)
 start_on server b smcu_run "$exchange" serve --address="$(address b)" --port="$port"
 server=$pid
 wait_listens b "$port"
-check an_urgent_byte_there_and_back run_on a timeout 30 "$exchange" connect --address="$(address b)" --port="$port" --urgent --count=5
+check an_urgent_byte_there_and_back \
+	run_on a timeout 30 "$exchange" connect --address="$(address b)" --port="$port" --urgent --count=5
 wait "$server"
 verdict both_ends_have_taken_it "$(cat "$scratch"/server.log | grep -c '^urgent 85')" 1
 really_remote which_was_smcr a 1 "$before"
