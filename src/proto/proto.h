@@ -49,7 +49,7 @@ struct rmb;
 #define PROTO_CLC_WAIT 6000U /* for a Proposal, Accept or Confirm */
 #define PROTO_RENDEZVOUS_LIMIT 15000U /* for all of it, so that a peer cannot go on for ever */
 #define PROTO_CONFIRM_LINK_SERVER_WAIT 2000U
-#define PROTO_CONFIRM_LINK_CLIENT_WAIT 4000U /* longer, so that two Declines do not cross */
+#define PROTO_CONFIRM_LINK_CLIENT_WAIT 6000U /* Declines must not cross; Linux's takes 5 s */
 #define PROTO_ADD_LINK_WAIT 2000U
 #define PROTO_DECLINE_GRACE 1000U /* for the peer's Decline, after one of the three before */
 #define PROTO_LLC_WAIT 2000U /* for the response of an LLC flow, or the end of a link group */

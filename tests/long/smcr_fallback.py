@@ -8,16 +8,17 @@ RNIC on one side, a side without SMC, IPv6.  The data arrives as it is, and SMC-
 # alone: the eBPF programs are one set a kernel, and guests are slow
 
 import os
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "interop"))
 
 import lab
-from capture import SMC_OPTION
+from capture import ROCE_PORT, SMC_OPTION
 from lab import expect, wait_until
-from talk import (DECLINE, NO_COMMON_WAY, NO_DEVICE, NO_SMC, PEER_DECLINED, PROPOSAL, ROLES, clc,
-                  declined, expect_good_end, from_guest, seen_as_tcp, start_smcu, stop_smcu, to_guest,
-                  works_by_smc_r)
+from talk import (ACCEPT, CONFIRM, DECLINE, NO_COMMON_WAY, NO_CONFIRM_LINK, NO_DEVICE, NO_SMC,
+                  PEER_DECLINED, PROPOSAL, ROLES, clc, declined, expect_good_end,
+                  from_guest, seen_as_tcp, start_smcu, stop_smcu, to_guest, works_by_smc_r)
 
 GUEST6, HOST6 = "fd00:9::1", "fd00:9::254"
 ports = iter(range(8000, 9000))
@@ -70,6 +71,41 @@ def a_kernel_without_an_rnic_declines(it):
     for start in ROLES:
         expect_good_end(start(it, next(ports)), 500)
     works_by_smc_r(it, 8904)
+
+
+def block_roce():
+    """On our side, both ways."""
+    rules = "table inet wall {\n" + "".join(
+        f"chain {hook} {{ type filter hook {hook} priority 0; udp dport {ROCE_PORT} drop; }}\n"
+        for hook in ("input", "output")) + "}\n"
+    subprocess.run(["nft", "-f", "-"], input=rules.encode(), check=True)
+
+
+def unblock_roce():
+    subprocess.run(["nft", "delete", "table", "inet", "wall"], check=True)
+
+
+def unreached_by_roce(it, start):
+    """One of the two gives up first, and the other has waited for that: a second Decline would be data."""
+    it.smcu.stop_daemon()
+    it.smcu.start_daemon()
+    block_roce()
+    try:
+        port = next(ports)
+        expect(seen_as_tcp(it, start(it, port, "--hold"), port)["mode"], "tcp", "the guest's mode")
+        declined(it, port, [PROPOSAL, ACCEPT, CONFIRM, DECLINE], NO_CONFIRM_LINK)
+    finally:
+        unblock_roce()
+
+
+def a_link_of_the_kernels_server_that_roce_does_not_reach_is_declined(it):
+    unreached_by_roce(it, to_guest)
+    works_by_smc_r(it, 8908)
+
+
+def a_link_of_ours_that_roce_does_not_reach_is_declined(it):
+    unreached_by_roce(it, from_guest)
+    works_by_smc_r(it, 8912)
 
 
 def a_side_without_smc_gets_tcp(it):
@@ -128,6 +164,8 @@ if __name__ == "__main__":
         hosts_without_a_common_eid_speak_tcp,
         smcu_without_an_rnic_offers_nothing,
         a_kernel_without_an_rnic_declines,
+        a_link_of_the_kernels_server_that_roce_does_not_reach_is_declined,
+        a_link_of_ours_that_roce_does_not_reach_is_declined,
         a_side_without_smc_gets_tcp,
         both_sides_speak_ipv6_by_tcp,
         no_application_sees_clc,
