@@ -23,8 +23,8 @@
 #include "cli/daemon_start.h"
 #include "cli/names.h"
 #include "cli/options.h"
-#include "cli/program.h"
 #include "cli/usage.h"
+#include "control/program.h"
 
 #define PRELOAD_NAME "libsmcu-preload.so"
 #define KEEP_DESCRIPTOR_MIN 64 /* below, numbers are the program's */
@@ -145,18 +145,20 @@ static int find_daemon(const struct run *run)
 	return STATUS_OK;
 }
 
-/* Into a static program no library gets. */
+/* Into some programs no library gets. */
 static int look_at_program(const struct run *run)
 {
-	if (!program_is_static(run->argv[0]))
+	static char preload[] = "LD_PRELOAD=" PRELOAD_NAME;
+	const struct program program = {.path = run->argv[0], .searched = true};
+	const char *lost = program_loses_the_shim(&program, (char *const[]){preload, NULL});
+
+	if (!lost)
 		return STATUS_OK;
 	if (run->require) {
-		fprintf(stderr, "smcu: %s is statically linked: it would be plain TCP\n",
-			run->argv[0]);
+		fprintf(stderr, "smcu: %s would be plain TCP: %s\n", run->argv[0], lost);
 		return STATUS_FAILED;
 	}
-	fprintf(stderr, "smcu: warning: %s is statically linked: it runs as plain TCP\n",
-		run->argv[0]);
+	fprintf(stderr, "smcu: warning: %s runs as plain TCP: %s\n", run->argv[0], lost);
 	return STATUS_OK;
 }
 

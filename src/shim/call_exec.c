@@ -10,12 +10,12 @@
 #include <stdarg.h>
 #include <unistd.h>
 
+#include "control/program.h"
 #include "shim/call_limit.h"
 #include "shim/fd_table.h"
 #include "shim/inherit.h"
 #include "shim/libc.h"
 #include "shim/memory.h"
-#include "shim/program.h"
 #include "shim/settings.h"
 #include "shim/spawn_actions.h"
 

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "control/program.h"
 #include "shim/back.h"
 #include "shim/call_stdio.h"
 #include "shim/connection.h"
@@ -17,7 +18,6 @@
 #include "shim/heirloom.h"
 #include "shim/libc.h"
 #include "shim/offer.h"
-#include "shim/program.h"
 #include "shim/settings.h"
 #include "shim/side.h"
 #include "shim/spawn_actions.h"
@@ -177,7 +177,7 @@ size_t inherit_find(struct inheritance *inheritance, const struct program *progr
 		fd_each_open(keep_if_it_survives, inheritance);
 	else
 		keep_what_spawn_leaves(inheritance, actions);
-	lost = exec_loses_the_shim(program, env);
+	lost = program_loses_the_shim(program, env);
 	if (lost)
 		lose(inheritance, lost);
 	errno = saved;

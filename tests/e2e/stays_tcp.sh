@@ -88,16 +88,16 @@ static_programs() {
 	plain=$(echo_with env exchange_static)
 	moved=$(statistic moved)
 	verdict a_static_client_says_so_and_is_tcp "$(echo_with smcu_run exchange_static)" \
-		"smcu: warning: $programs/exchange_static is statically linked: it runs as plain TCP
+		"smcu: warning: $programs/exchange_static runs as plain TCP: it is statically linked
 $plain"
 	verdict a_static_client_does_not_move "$(statistic moved)" "$moved"
 	verdict a_static_program_is_refused_where_smcu_is_required \
 		"$(timeout 10 "$SMCU" run --require "$programs/exchange_static" 2>&1; echo $?)" \
-		"smcu: $programs/exchange_static is statically linked: it would be plain TCP
+		"smcu: $programs/exchange_static would be plain TCP: it is statically linked
 1"
 	verdict a_static_program_is_found_by_its_name \
 		"$(PATH=$programs:$PATH timeout 10 "$SMCU" run --require exchange_static 2>&1 | head -n 1)" \
-		"smcu: exchange_static is statically linked: it would be plain TCP"
+		"smcu: exchange_static would be plain TCP: it is statically linked"
 	verdict a_client_that_loads_libraries_is_right "$(echo_with smcu_run exchange)" "$plain"
 	wait_until 3 [ "$(statistic moved)" -gt "${moved:-0}" ]
 	really_moved a_client_that_loads_libraries_moves 2 "${moved:-0}"

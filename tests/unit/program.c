@@ -3,7 +3,7 @@
  * A program that will not have the library is known before it is started: nothing else can say, afterwards,
  * why its connections are silent
  */
-#include "shim/program.h"
+#include "control/program.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -15,7 +15,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shim/libc.h"
 #include "unit.h"
 
 static char directory[] = "/tmp/smcu-program-XXXXXX";
@@ -74,7 +73,6 @@ static struct image static_image(void)
 static int make_directory(void **state)
 {
 	(void)state;
-	libc_resolve();
 	return mkdtemp(directory) ? 0 : -1;
 }
 
@@ -90,14 +88,19 @@ static int remove_directory(void **state)
 	return rmdir(directory);
 }
 
+static bool keeps(const char *path, char *const env[])
+{
+	return !program_loses_the_shim(&(struct program){.path = path}, env);
+}
+
 static void the_environment_decides_first(void **state)
 {
 	(void)state;
-	assert_true(exec_keeps_the_shim("/proc/self/exe", with));
-	assert_false(exec_keeps_the_shim("/proc/self/exe", without));
-	assert_false(exec_keeps_the_shim("/proc/self/exe", off));
-	assert_true(exec_keeps_the_shim("/proc/self/exe", off_not));
-	assert_false(exec_keeps_the_shim("/proc/self/exe", NULL));
+	assert_true(keeps("/proc/self/exe", with));
+	assert_false(keeps("/proc/self/exe", without));
+	assert_false(keeps("/proc/self/exe", off));
+	assert_true(keeps("/proc/self/exe", off_not));
+	assert_false(keeps("/proc/self/exe", NULL));
 }
 
 static void a_static_program_is_one_without_an_interpreter(void **state)
@@ -105,14 +108,13 @@ static void a_static_program_is_one_without_an_interpreter(void **state)
 	struct image image = own_image();
 
 	(void)state;
-	assert_true(exec_keeps_the_shim(write_file("dynamic", &image, sizeof(image)), with));
+	assert_true(keeps(write_file("dynamic", &image, sizeof(image)), with));
 	image = static_image();
-	assert_false(exec_keeps_the_shim(write_file("static", &image, sizeof(image)), with));
+	assert_false(keeps(write_file("static", &image, sizeof(image)), with));
 	/* the dynamic linker, run by its name, loads what LD_PRELOAD says */
-	assert_true(exec_keeps_the_shim(write_file("ld-linux.so.9", &image, sizeof(image)), with));
+	assert_true(keeps(write_file("ld-linux.so.9", &image, sizeof(image)), with));
 	/* cut short: the kernel starts none of it */
-	assert_false(
-		exec_keeps_the_shim(write_file("static", &image, sizeof(image.header) + 8), with));
+	assert_false(keeps(write_file("static", &image, sizeof(image.header) + 8), with));
 }
 
 static void another_architecture_has_other_libraries(void **state)
@@ -121,10 +123,10 @@ static void another_architecture_has_other_libraries(void **state)
 
 	(void)state;
 	image.header.e_machine ^= 1;
-	assert_false(exec_keeps_the_shim(write_file("foreign", &image, sizeof(image)), with));
+	assert_false(keeps(write_file("foreign", &image, sizeof(image)), with));
 	image = own_image();
 	image.header.e_ident[EI_CLASS] ^= ELFCLASS32 ^ ELFCLASS64;
-	assert_false(exec_keeps_the_shim(write_file("foreign", &image, sizeof(image)), with));
+	assert_false(keeps(write_file("foreign", &image, sizeof(image)), with));
 }
 
 static void script(const char *name, const char *interpreter, const char *rest)
@@ -144,16 +146,16 @@ static void a_script_is_what_its_interpreter_is(void **state)
 	script("script", "static", " -x\necho\n");
 	script("outer", "script", "\n");
 	script("loop", "loop", "\n");
-	assert_false(exec_keeps_the_shim(path_of("script"), with));
-	assert_false(exec_keeps_the_shim(path_of("outer"), with));
+	assert_false(keeps(path_of("script"), with));
+	assert_false(keeps(path_of("outer"), with));
 	image = own_image();
 	write_file("static", &image, sizeof(image));
-	assert_true(exec_keeps_the_shim(path_of("script"), with));
-	assert_true(exec_keeps_the_shim(path_of("outer"), with));
-	assert_true(exec_keeps_the_shim(path_of("loop"), with));
-	assert_true(exec_keeps_the_shim(write_file("text", "#!\n", 3), with));
-	assert_true(exec_keeps_the_shim(write_file("text", "echo\n", 5), with));
-	assert_true(exec_keeps_the_shim(write_file("text", "", 0), with));
+	assert_true(keeps(path_of("script"), with));
+	assert_true(keeps(path_of("outer"), with));
+	assert_true(keeps(path_of("loop"), with));
+	assert_true(keeps(write_file("text", "#!\n", 3), with));
+	assert_true(keeps(write_file("text", "echo\n", 5), with));
+	assert_true(keeps(write_file("text", "", 0), with));
 }
 
 static void what_cannot_be_looked_at_is_not_waited_for(void **state)
@@ -161,10 +163,10 @@ static void what_cannot_be_looked_at_is_not_waited_for(void **state)
 	(void)state;
 	errno = 5;
 	assert_int_equal(mkfifo(path_of("fifo"), 0755), 0);
-	assert_true(exec_keeps_the_shim(path_of("fifo"), with));
-	assert_true(exec_keeps_the_shim("/nowhere/nothing", with));
-	assert_true(exec_keeps_the_shim("/nowhere/nothing", without));
-	assert_true(exec_keeps_the_shim(directory, with));
+	assert_true(keeps(path_of("fifo"), with));
+	assert_true(keeps("/nowhere/nothing", with));
+	assert_true(keeps("/nowhere/nothing", without));
+	assert_true(keeps(directory, with));
 	assert_int_equal(errno, 5);
 }
 
@@ -173,30 +175,30 @@ static void other_privileges_leave_it_out(void **state)
 {
 	struct image image = own_image();
 	const char *path = write_file("owned", &image, sizeof(image));
-	bool keeps;
+	bool kept;
 
 	(void)state;
 	assert_int_equal(chmod(path, 04755), 0);
-	assert_true(exec_keeps_the_shim(path, with)); /* one's own */
+	assert_true(keeps(path, with)); /* one's own */
 	assert_int_equal(chmod(path, 02745), 0);
-	assert_true(exec_keeps_the_shim(path, with));
+	assert_true(keeps(path, with));
 	if (geteuid() != 0)
 		return;
 	assert_int_equal(chown(path, 1, 1), 0);
 	assert_int_equal(chmod(path, 0755), 0);
-	assert_true(exec_keeps_the_shim(path, with));
+	assert_true(keeps(path, with));
 	assert_int_equal(chmod(path, 04755), 0);
-	assert_false(exec_keeps_the_shim(path, with));
+	assert_false(keeps(path, with));
 	assert_int_equal(chmod(path, 02755), 0);
-	assert_false(exec_keeps_the_shim(path, with));
+	assert_false(keeps(path, with));
 	assert_int_equal(chmod(path, 02745), 0); /* locking, once */
-	assert_true(exec_keeps_the_shim(path, with));
+	assert_true(keeps(path, with));
 	assert_int_equal(chmod(path, 0755), 0);
 	assert_int_equal(chmod(directory, 0755), 0);
 	assert_int_equal(seteuid(1), 0); /* the real user is another */
-	keeps = exec_keeps_the_shim(path, with);
+	kept = keeps(path, with);
 	assert_int_equal(seteuid(0), 0);
-	assert_false(keeps);
+	assert_false(kept);
 }
 
 static void a_name_is_searched_for_as_exec_does(void **state)
@@ -211,16 +213,16 @@ static void a_name_is_searched_for_as_exec_does(void **state)
 	write_file("static", &image, sizeof(image));
 	snprintf(path, sizeof(path), "/nowhere:%s:/bin", directory);
 	setenv("PATH", path, 1);
-	assert_non_null(exec_loses_the_shim(&program, with));
+	assert_non_null(program_loses_the_shim(&program, with));
 	program.searched = false; /* in the working directory */
-	assert_null(exec_loses_the_shim(&program, with));
+	assert_null(program_loses_the_shim(&program, with));
 	fd = open(path_of("static"), O_RDONLY | O_CLOEXEC);
 	program = (struct program){.fd = fd};
-	assert_non_null(exec_loses_the_shim(&program, with));
+	assert_non_null(program_loses_the_shim(&program, with));
 	close(fd);
 	setenv("PATH", "/nowhere", 1);
 	program = (struct program){.path = "static", .searched = true};
-	assert_null(exec_loses_the_shim(&program, with));
+	assert_null(program_loses_the_shim(&program, with));
 	if (before)
 		setenv("PATH", before, 1);
 	free(before);

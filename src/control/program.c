@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "shim/program.h"
+#include "control/program.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -15,16 +15,13 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "shim/libc.h"
-#include "shim/quiet.h"
-
 #define LIBRARY "libsmcu-preload.so"
 #define FIRST_LINE 256 /* of a script: BINPRM_BUF_SIZE */
 #define INTERPRETERS 5 /* of interpreters, as the kernel follows them */
 #define SEARCHED_DEFAULT "/bin:/usr/bin"
 #define HEADERS 16 /* program headers read at a time */
 
-/* This library's own: what cannot be loaded beside it is of another architecture. */
+/* Our own: what cannot be loaded beside it is of another architecture. */
 extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
 
 /* One that is switched off is none. */
@@ -88,7 +85,7 @@ static const char *lost_by_privileges(int fd, const struct stat *file)
 	gid_t group = getegid();
 	struct statvfs mount;
 	const bool counts = fstatvfs(fd, &mount) == 0 && !(mount.f_flag & ST_NOSUID) &&
-			    libc.prctl(PR_GET_NO_NEW_PRIVS, 0L, 0L, 0L, 0L) == 0;
+			    prctl(PR_GET_NO_NEW_PRIVS, 0L, 0L, 0L, 0L) == 0;
 
 	if (counts && (file->st_mode & S_ISUID))
 		user = file->st_uid;
@@ -147,7 +144,7 @@ static bool look(struct file *file, const char **lost)
 			is_script = interpreter(line, (size_t)n, next);
 		}
 	}
-	quiet_close(fd);
+	close(fd);
 	if (is_script)
 		memcpy(file->path, next, sizeof(next));
 	return is_script;
@@ -190,7 +187,7 @@ static bool find(const struct program *program, struct file *file)
 	return file->path[0] != '/' || access(file->path, X_OK) == 0;
 }
 
-const char *exec_loses_the_shim(const struct program *program, char *const env[])
+const char *program_loses_the_shim(const struct program *program, char *const env[])
 {
 	const int saved = errno;
 	const char *lost = NULL;
@@ -203,9 +200,4 @@ const char *exec_loses_the_shim(const struct program *program, char *const env[]
 	}
 	errno = saved;
 	return lost;
-}
-
-bool exec_keeps_the_shim(const char *path, char *const env[])
-{
-	return !exec_loses_the_shim(&(struct program){.path = path}, env);
 }

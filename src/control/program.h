@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Will a program that is about to be started have this library?
+ * Will a program that is about to be started have the preload library?
  *
  * Asked before an exec, of the file and by the kernel's and the dynamic linker's rules: a program that is
  * statically linked, for another architecture, or that runs with other privileges than its caller's is
@@ -10,8 +10,8 @@
  * Where there is no such file the answer is that it will: the exec fails.  Of one that can be executed but
  * not read only the environment is judged.
  */
-#ifndef SMCU_SHIM_PROGRAM_H
-#define SMCU_SHIM_PROGRAM_H
+#ifndef SMCU_CONTROL_PROGRAM_H
+#define SMCU_CONTROL_PROGRAM_H
 
 #include <stdbool.h>
 
@@ -27,13 +27,10 @@ struct program {
 };
 
 /**
- * exec_loses_the_shim - why will @program with the environment @env not have it?
+ * program_loses_the_shim - why will @program with the environment @env not have it?
  *
  * Return: words that complete "it has no shim: ", or NULL: it will have it.
  */
-const char *exec_loses_the_shim(const struct program *program, char *const env[]);
-
-/* exec_keeps_the_shim - the same as a yes or no, of a path that is not searched for */
-bool exec_keeps_the_shim(const char *path, char *const env[]);
+const char *program_loses_the_shim(const struct program *program, char *const env[]);
 
 #endif
