@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -496,7 +497,7 @@ static void *write_on(void *argument)
 {
 	static char some[5000];
 
-	while (!*(volatile int *)argument) {
+	while (!atomic_load((atomic_int *)argument)) {
 		write_all(other_inside, some, sizeof(some));
 		sleep_us(20);
 	}
@@ -509,7 +510,8 @@ static void readers_cancelled_at_any_moment(void)
 	static char in[65536];
 	struct dice dice = {.state = 2};
 	pthread_t reader, writer;
-	int ends[2], i, cancelled = 0, enough = 0;
+	int ends[2], i, cancelled = 0;
+	atomic_int enough = 0;
 	void *result;
 	char last = 0;
 	ssize_t n;

@@ -147,7 +147,7 @@ static void kept_after_it_was_passed_to_another_user(void)
 static void a_crowd_in_one_message(void)
 {
 	int ends[CROWD][2], fds[CROWD], came[CROWD], line[2], good = 0;
-	char in[5];
+	char in[12];
 	pid_t pid;
 
 	raise_descriptor_limit();
@@ -245,7 +245,7 @@ static void passed_out_of_another_pid_namespace(void)
 static void connections_of_many_senders(void)
 {
 	int line[2], ends[2], fds[SENDERS], good = 0, ended = 0;
-	char in[5];
+	char in[12];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, line) < 0)
 		die("socketpair");
