@@ -145,6 +145,8 @@ static void say_lost(const struct connection *connection, const char *why)
  */
 static void lose(struct inheritance *inheritance, const char *why)
 {
+	bool goes = false;
+
 	connection_each(stop_offering, NULL);
 	for (unsigned int i = 0; i < inheritance->count; i++) {
 		struct connection *connection = inheritance->connections[i];
@@ -152,13 +154,16 @@ static void lose(struct inheritance *inheritance, const char *why)
 		give_away(inheritance, connection);
 		if (!is_attached(connection))
 			continue;
-		if (is_remote(connection) || ring_available(&connection->receive))
+		if (is_remote(connection) || ring_available(&connection->receive)) {
 			say_lost(connection, why);
-		else
-			back_mark(connection);
+			continue;
+		}
+		back_mark(connection);
+		goes = true;
 	}
 	inheritance->count = 0;
-	back_marked(REASON_BACK);
+	if (goes) /* it takes some milliseconds */
+		back_marked(REASON_BACK);
 }
 
 size_t inherit_find(struct inheritance *inheritance, const struct program *program,

@@ -4,7 +4,6 @@
 # the addresses that they have, and with others between.  The ends find each other by the sequence numbers that only
 # they share.
 #
-# alone: the eBPF programs are one set a kernel
 # time limit: 180
 . "$(dirname "$0")/lib.sh"
 
@@ -13,6 +12,7 @@ need ip nsenter unshare nft ss jq
 	skip "$this_test" "needs root"
 	exit 0
 }
+share_kernel
 
 # Two rooms and a router between them that rewrites both addresses for port 7000.
 build() {

@@ -17,7 +17,6 @@
 #
 # With SMCU_FAMILY=6 in the environment the hosts have no IPv4: all is SMC-Rv1, and RoCE goes by IPv6, too.
 #
-# A script that uses it has the line "# alone": the eBPF programs are one set a kernel.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 need ip nsenter unshare ss jq
@@ -31,6 +30,7 @@ address() { if [ "${2:-$family}" = 4 ]; then echo "${address4[$1]}"; else echo "
 	skip "$this_test" "needs root"
 	exit 0
 }
+share_kernel
 
 # host_room HOST: a network namespace of this name
 host_room() {

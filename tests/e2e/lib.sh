@@ -55,6 +55,18 @@ skip() { echo "skip $1$suffix ${2:-}"; }
 verdict() { if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "expected '$3', got '$2'"; fi; }
 finish() { exit $((failures > 0)); }
 
+# The eBPF programs are one set a kernel.  Tests share them, as daemons do, but for one that must see them come and
+# go; while that one waits for the others, no more of them begin.
+share_kernel() { take_kernel --shared; }
+have_kernel() { take_kernel --exclusive; }
+take_kernel() {
+	local turn
+	exec {turn}>/run/lock/smcu-tests.turn {kernel}>/run/lock/smcu-tests.kernel
+	flock "$turn"
+	flock "$1" "$kernel"
+	exec {turn}>&-
+}
+
 # need COMMAND...: or the whole test is skipped
 need() {
 	local command

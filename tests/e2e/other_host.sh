@@ -5,7 +5,6 @@
 #
 #   room a: program under smcu ── veth ── room b: other_host.py peer
 #
-# alone: the eBPF programs are one set a kernel
 # time limit: 120
 . "$(dirname "$0")/lib.sh"
 
@@ -14,6 +13,7 @@ need ip nsenter unshare python3
 	skip "$this_test" "needs root"
 	exit 0
 }
+share_kernel
 here=$source_dir/tests/e2e
 build() {
 	room a && a=$pid

@@ -6,7 +6,6 @@
 #
 #   remote.sh [MEGABYTES CONNECTIONS [CASE...]]   of a large transfer, short ones; in the family of hosts.sh
 #
-# alone: the eBPF programs are one set a kernel
 # time limit: 600
 # takes: 94
 . "$(dirname "$0")/hosts.sh"

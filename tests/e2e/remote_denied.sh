@@ -4,7 +4,6 @@
 # can serve, whenever they are set.  Neither SYN nor SYN-ACK has the option, so that nobody negotiates: a kernel does
 # not wait for the Accept of a server that accepts late.
 #
-# alone: the eBPF programs are one set a kernel
 # time limit: 120
 . "$(dirname "$0")/hosts.sh"
 need python3 nft

@@ -5,7 +5,6 @@
 # TCP, or there is a clean error, soon; and no byte of a CLC message reaches an application.  With --require it is
 # always the error.
 #
-# alone: the eBPF programs are one set a kernel
 # not for: asan (the protocol's part of it is in unit tests there; timeouts of seconds are most of this)
 # time limit: 600
 # takes: 124

@@ -4,7 +4,6 @@
 # more, the response to CONFIRM RKEY first of all.  Data arrives as it is, and who had a connection there before is
 # not left hanging.
 #
-# alone: the eBPF programs are one set a kernel
 # time limit: 120
 . "$(dirname "$0")/hosts.sh"
 need python3 nft

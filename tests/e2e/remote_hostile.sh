@@ -10,7 +10,6 @@
 #
 #   remote_hostile.sh [ROUNDS]
 #
-# alone: the eBPF programs are one set a kernel
 # time limit: 600
 # takes: 60
 . "$(dirname "$0")/hosts.sh"

@@ -3,7 +3,6 @@
 # The same over IPv6, which between these hosts is SMC-Rv1: large transfers at two MTUs, connections of both hosts
 # at once, daemons that are killed or stopped and come again, a network that loses packets, redis.
 #
-# alone: the eBPF programs are one set a kernel
 # not for: asan (the same code as over IPv4)
 # time limit: 300
 # takes: 60

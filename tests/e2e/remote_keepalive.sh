@@ -4,7 +4,6 @@
 # comes through there any more the link decides: while RoCE goes on the connection lives and data flows; when
 # that is cut as well there is an error, soon.
 #
-# alone: the eBPF programs are one set a kernel
 # time limit: 120
 . "$(dirname "$0")/hosts.sh"
 need python3 nft

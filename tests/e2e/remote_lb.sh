@@ -7,7 +7,6 @@
 #   v0 10.9.0.1        v0 10.9.0.2        v0 10.9.0.3, port 7000 -> 10.9.0.2:6000
 #        +------- a bridge, in a room of its own ------+
 #
-# alone: the eBPF programs are one set a kernel
 # time limit: 120
 . "$(dirname "$0")/hosts.sh"
 need python3 nft

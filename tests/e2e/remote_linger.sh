@@ -3,7 +3,6 @@
 # A link group that has had no connection for as long as it may linger ends in order, by a message of the side
 # whose time is over first, and at both hosts; the next connection makes a new one.
 #
-# alone: the eBPF programs are one set a kernel
 # time limit: 120
 . "$(dirname "$0")/hosts.sh"
 need python3 dumpcap

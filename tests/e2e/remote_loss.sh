@@ -5,7 +5,6 @@
 #
 #   remote_loss.sh [MEGABYTES REDIS_MEGABYTES RATE...]   a rate is of a million packets, for each of the three
 #
-# alone: the eBPF programs are one set a kernel
 # not for: asan (the fabric's own tests lose packets there)
 # time limit: 600
 . "$(dirname "$0")/hosts.sh"

@@ -3,7 +3,6 @@
 # Servers on one host and their clients on another, as they are, by SMC-R: redis, nginx and wrk, iperf3, scp, and
 # a thousand connections of one Python program; at two MTUs.
 #
-# alone: the eBPF programs are one set a kernel
 # time limit: 400
 # takes: 90
 . "$(dirname "$0")/hosts.sh"

@@ -4,7 +4,6 @@
 # malformed, and counts as many as smcu decode does.  By SMC-Rv2 (IPv4) and v1 (IPv6): echoes, half closes, streams,
 # urgent bytes, aborts, several connections in a link group and its end; and rendezvous that are declined.
 #
-# alone: the eBPF programs are one set a kernel
 # not for: asan (a capture of the same messages)
 # time limit: 240
 . "$(dirname "$0")/hosts.sh"

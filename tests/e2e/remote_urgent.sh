@@ -3,7 +3,6 @@
 # Urgent data between two hosts is under smcu, by SMC-R, what it is by plain TCP: reads stop at the mark, the
 # byte is taken beside the stream or read in line, waits and signals tell of it, a newer one replaces it.
 #
-# alone: the eBPF programs are one set a kernel
 # time limit: 180
 # takes: 35
 . "$(dirname "$0")/hosts.sh"

@@ -3,7 +3,6 @@
 # SMC-R that the network does not let through, over IPv4 and IPv6: RoCE that does not get in, the option taken out
 # of the SYN or of the SYN-ACK.  Data arrives as it is, by TCP, and it is SMC-R when all is well again.
 #
-# alone: the eBPF programs are one set a kernel
 # not for: asan (the protocol's part of it is in unit tests there)
 # time limit: 240
 . "$(dirname "$0")/hosts.sh"
