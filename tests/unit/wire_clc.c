@@ -275,6 +275,7 @@ static void random_proposal(uint64_t *seed, struct clc_message *m)
 	p->v2.ism_count = (uint8_t)wire_random_below(seed, CLC_ISM_MAX + 1);
 	p->v2.release &= 0xf;
 	p->v2.flags &= 0xf;
+	p->v2_missing = wire_random(seed) & 1;
 	if (v2 == CLC_PATH_D || v2 == CLC_PATH_BOTH)
 		p->v2.smcd_offset = (uint16_t)(32 + 32 * p->v2.eid_count);
 	if (v2 != CLC_PATH_NONE)
