@@ -174,16 +174,27 @@ static int start_child(void *context)
 	return status;
 }
 
+/* How many arguments follow those that clone() always has: the caller has put no more there than its flags ask for. */
+static int more_arguments(int flags)
+{
+	if (flags & (CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID))
+		return 3;
+	if (flags & CLONE_SETTLS)
+		return 2;
+	return flags & (CLONE_PARENT_SETTID | CLONE_PIDFD) ? 1 : 0;
+}
+
 EXPORT int clone(int (*function)(void *), void *stack, int flags, void *argument, ...)
 {
 	struct start start = {function, argument};
-	void *rest[3];
+	const int more = more_arguments(flags);
+	void *rest[3] = {NULL};
 	va_list arguments;
 	int child;
 
 	libc_ready();
 	va_start(arguments, argument);
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < more; i++)
 		rest[i] = va_arg(arguments, void *);
 	va_end(arguments);
 	if ((flags & CLONE_VM) || !function || !is_followed())
