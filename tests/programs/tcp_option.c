@@ -42,21 +42,26 @@ static const char *verdict(int fd)
 		       : "TCP";
 }
 
+/* The newest: that of a daemon that was killed may be there for a while. */
 static int find_map(void)
 {
+	int newest = -1;
 	__u32 id = 0;
 
 	while (bpf_map_get_next_id(id, &id) == 0) {
 		struct bpf_map_info info = {0};
 		__u32 length = sizeof(info);
-		int map = bpf_map_get_fd_by_id(id);
+		int map = bpf_map_get_fd_by_id(id), other = map;
 
 		if (map >= 0 && bpf_obj_get_info_by_fd(map, &info, &length) == 0 &&
-		    strcmp(info.name, TCP_OPTION_MAP) == 0)
-			return map;
-		close(map);
+		    strcmp(info.name, TCP_OPTION_MAP) == 0) {
+			other = newest;
+			newest = map;
+		}
+		if (other >= 0)
+			close(other);
 	}
-	return -1;
+	return newest;
 }
 
 static struct tcp_option_state say(const char *who, int fd)
