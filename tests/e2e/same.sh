@@ -18,8 +18,10 @@ connected_to_itself standard_streams_on_a_socket a_fork_before_the_move accept_i
 sigio_tells_of_data a_connection_passed_before_its_first_byte a_client_end_passed_before_its_first_byte \
 children_of_the_clone_system_call_serve children_of_clone_serve children_of_the_plain_fork_serve "
 
-# These are about a connection that has moved, or asks the same at any moment and takes long.
-not_at_random=" an_event_has_something_to_read urgent_data_behind_much_else "
+# These are about a connection that has moved, ask the same at any moment and take long, or say when there is no
+# edge, where the move makes one.
+not_at_random=" an_event_has_something_to_read urgent_data_behind_much_else \
+half_read_then_new_data_on_an_edge a_move_while_in_two_epolls "
 
 # The sanitizer's runtime does not know that a cancelled thread leaves its frames, plain or under smcu.
 [ "${SMCU_VARIANT:-}" = asan ] && skipped="*_cancelled|*cancelled_*|a_handler_that_jumps_out*" || skipped=
