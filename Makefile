@@ -57,7 +57,7 @@ clean:
 help:
 	@echo 'make             build into $(BUILD)/'
 	@echo 'make demo        show what smcu does on this machine'
-	@echo 'make check       build every variant, run every test (about a quarter of an hour)'
+	@echo 'make check       build every variant, run every test (10 to 20 minutes)'
 	@echo 'make check-long  and the long tests'
 	@echo 'make interop     test with the SMC of the kernel in QEMU guests'
 	@echo 'make bench       measure'
