@@ -292,7 +292,7 @@ static void *wait_once(void *argument)
 	struct waiter *waiter = argument;
 	struct epoll_event event;
 
-	waiter->woken = epoll_wait(waiter->epoll, &event, 1, 1000);
+	waiter->woken = epoll_wait(waiter->epoll, &event, 1, 3000);
 	return NULL;
 }
 
