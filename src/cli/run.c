@@ -149,7 +149,8 @@ static int find_daemon(const struct run *run)
 static int look_at_program(const struct run *run)
 {
 	static char preload[] = "LD_PRELOAD=" PRELOAD_NAME;
-	const struct program program = {.path = run->argv[0], .searched = true};
+	const struct program program = {
+		.path = run->argv[0], .directory = AT_FDCWD, .searched = true};
 	const char *lost = program_loses_the_shim(&program, (char *const[]){preload, NULL});
 
 	if (!lost)

@@ -176,13 +176,19 @@ static bool search(const char *name, struct file *file)
 /* False: there is none, and the exec is going to fail.  A relative path may be meant from elsewhere. */
 static bool find(const struct program *program, struct file *file)
 {
-	if (!program->path)
-		snprintf(file->path, sizeof(file->path), "/proc/self/fd/%d", program->fd);
-	else if (program->searched && !strchr(program->path, '/'))
-		return search(program->path, file);
-	else if (strlen(program->path) < sizeof(file->path))
-		strcpy(file->path, program->path);
+	const char *path = program->path;
+	int n;
+
+	if (program->searched && !strchr(path, '/'))
+		return search(path, file);
+	if (faccessat(program->directory, path, X_OK, 0) < 0 && errno == EFAULT)
+		return false;
+	if (program->directory == AT_FDCWD || path[0] == '/')
+		n = snprintf(file->path, sizeof(file->path), "%s", path);
 	else
+		n = snprintf(file->path, sizeof(file->path), "/proc/self/fd/%d%s%s",
+			     program->directory, path[0] ? "/" : "", path);
+	if (n >= (int)sizeof(file->path))
 		return false;
 	return file->path[0] != '/' || access(file->path, X_OK) == 0;
 }

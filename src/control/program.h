@@ -17,12 +17,13 @@
 
 /**
  * struct program - what is to be executed
- * @path: or NULL: @fd
+ * @path: empty for the file that @directory is; it may be no address of a string: the exec fails
+ * @directory: below which a relative path is, or AT_FDCWD
  * @searched: along $PATH, where there is no slash in it
  */
 struct program {
 	const char *path;
-	int fd;
+	int directory;
 	bool searched;
 };
 

@@ -103,16 +103,6 @@ static void become_tcp(struct connection *connection)
 		give_up_descriptors(connection);
 }
 
-/* Keep @connection while we look at it; false: it was closed. */
-static bool hold(struct connection *connection)
-{
-	atomic_fetch_add(&connection->users, 1);
-	if (atomic_load(&connection->descriptors) > 0)
-		return true;
-	connection_put(connection);
-	return false;
-}
-
 /**
  * struct departure - of several
  * @all: of everything, into a sandbox; else of those that are marked
@@ -131,7 +121,7 @@ static bool is_leaving(const struct connection *connection, const struct departu
 
 static void say_each(struct connection *connection, void *context)
 {
-	if (!hold(connection))
+	if (!connection_hold(connection))
 		return;
 	if (is_leaving(connection, context))
 		say_it(connection);
@@ -142,7 +132,7 @@ static void wait_each(struct connection *connection, void *context)
 {
 	const struct departure *departure = context;
 
-	if (!hold(connection))
+	if (!connection_hold(connection))
 		return;
 	if (is_leaving(connection, departure))
 		wait_for_writers(connection, departure->deadline);
@@ -163,7 +153,7 @@ static void arrive_each(struct connection *connection, void *context)
 {
 	const struct departure *departure = context;
 
-	if (!hold(connection))
+	if (!connection_hold(connection))
 		return;
 	if (goes_back(connection) && is_leaving(connection, departure)) {
 		/* All of it, since the peer may say at any time that it wrote there. */

@@ -6,6 +6,7 @@
  * this one believes it has.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <unistd.h>
@@ -21,9 +22,11 @@
 
 /**
  * struct target - what is to be executed, and with what
+ * @flags: of execveat(2)
  */
 struct target {
 	struct program program;
+	int flags;
 	char *const *arguments;
 };
 
@@ -31,11 +34,12 @@ static int run(const struct target *target, char *const env[])
 {
 	const struct program *program = &target->program;
 
-	if (!program->path)
-		return libc.fexecve(program->fd, target->arguments, env);
 	if (program->searched)
 		return libc.execvpe(program->path, target->arguments, env);
-	return libc.execve(program->path, target->arguments, env);
+	if (program->directory == AT_FDCWD && !target->flags)
+		return libc.execve(program->path, target->arguments, env);
+	return libc.execveat(program->directory, program->path, target->arguments, env,
+			     target->flags);
 }
 
 static int execute(const struct target *target, char *const env[])
@@ -67,9 +71,19 @@ static int execute(const struct target *target, char *const env[])
 	return result;
 }
 
+EXPORT int execveat(int directory, const char *path, char *const arguments[], char *const env[],
+		    int flags)
+{
+	const struct target target = {.program = {.path = path, .directory = directory},
+				      .flags = flags,
+				      .arguments = arguments};
+
+	return execute(&target, env);
+}
+
 EXPORT int execve(const char *path, char *const arguments[], char *const env[])
 {
-	return execute(&(struct target){.program.path = path, .arguments = arguments}, env);
+	return execveat(AT_FDCWD, path, arguments, env, 0);
 }
 
 EXPORT int execv(const char *path, char *const arguments[])
@@ -79,8 +93,9 @@ EXPORT int execv(const char *path, char *const arguments[])
 
 EXPORT int execvpe(const char *file, char *const arguments[], char *const env[])
 {
-	const struct target target = {.program = {.path = file, .searched = true},
-				      .arguments = arguments};
+	const struct target target = {
+		.program = {.path = file, .directory = AT_FDCWD, .searched = true},
+		.arguments = arguments};
 
 	return execute(&target, env);
 }
@@ -92,7 +107,11 @@ EXPORT int execvp(const char *file, char *const arguments[])
 
 EXPORT int fexecve(int fd, char *const arguments[], char *const env[])
 {
-	return execute(&(struct target){.program.fd = fd, .arguments = arguments}, env);
+	if (fd < 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	return execveat(fd, "", arguments, env, AT_EMPTY_PATH);
 }
 
 /* The arguments of execl(3) and its kin; with @env, the environment after them. */
@@ -119,7 +138,7 @@ static int execute_list(struct target *target, const char *first, va_list list, 
 
 EXPORT int execl(const char *path, const char *first, ...)
 {
-	struct target target = {.program.path = path};
+	struct target target = {.program = {.path = path, .directory = AT_FDCWD}};
 	va_list list;
 	int result;
 
@@ -131,7 +150,7 @@ EXPORT int execl(const char *path, const char *first, ...)
 
 EXPORT int execlp(const char *file, const char *first, ...)
 {
-	struct target target = {.program = {.path = file, .searched = true}};
+	struct target target = {.program = {.path = file, .directory = AT_FDCWD, .searched = true}};
 	va_list list;
 	int result;
 
@@ -143,7 +162,7 @@ EXPORT int execlp(const char *file, const char *first, ...)
 
 EXPORT int execle(const char *path, const char *first, ...)
 {
-	struct target target = {.program.path = path};
+	struct target target = {.program = {.path = path, .directory = AT_FDCWD}};
 	va_list list;
 	int result;
 
@@ -217,7 +236,7 @@ EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_acti
 {
 	libc_ready();
 	return spawn(&(struct spawning){.call = libc.posix_spawn,
-					.program.path = path,
+					.program = {.path = path, .directory = AT_FDCWD},
 					.pid = pid,
 					.actions = actions,
 					.attributes = attributes,
@@ -230,11 +249,13 @@ EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_act
 			char *const env[])
 {
 	libc_ready();
-	return spawn(&(struct spawning){.call = libc.posix_spawnp,
-					.program = {.path = file, .searched = true},
-					.pid = pid,
-					.actions = actions,
-					.attributes = attributes,
-					.arguments = arguments},
-		     env);
+	return spawn(
+		&(struct spawning){
+			.call = libc.posix_spawnp,
+			.program = {.path = file, .directory = AT_FDCWD, .searched = true},
+			.pid = pid,
+			.actions = actions,
+			.attributes = attributes,
+			.arguments = arguments},
+		env);
 }

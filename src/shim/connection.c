@@ -158,6 +158,15 @@ void connection_each(void (*visit)(struct connection *connection, void *context)
 			visit(&pool[i], context);
 }
 
+bool connection_hold(struct connection *connection)
+{
+	atomic_fetch_add(&connection->users, 1);
+	if (atomic_load(&connection->descriptors) > 0)
+		return true;
+	connection_put(connection);
+	return false;
+}
+
 static bool has_cookie(const struct connection *connection, uint64_t cookie)
 {
 	const struct side_record *side = connection->side;

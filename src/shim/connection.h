@@ -267,8 +267,11 @@ struct connection *connection_by_cookie(uint64_t cookie);
 /* connection_any_attached - has any of this process rings? */
 bool connection_any_attached(void);
 
-/* connection_each - visit all that are open */
+/* connection_each - visit all that are open; another thread may close one meanwhile, see connection_hold() */
 void connection_each(void (*visit)(struct connection *connection, void *context), void *context);
+
+/* connection_hold - keep alive, until connection_put(), what connection_each() shows; false: it was closed */
+bool connection_hold(struct connection *connection);
 
 static inline enum phase connection_phase(const struct connection *connection)
 {

@@ -496,9 +496,7 @@ int epoll_wait_for(struct poller *poller, int epoll, struct epoll_event *events,
 				return n;
 		}
 		epoll_settle_nested(poller);
-		if (__builtin_expect(
-			    atomic_load_explicit(&offers_pending, memory_order_relaxed) != 0, 0))
-			epoll_settle_offers(poller);
+		settle_offers(poller);
 		lower_flag(poller);
 		if (poller && poller->inner >= 0 && poller->hot && most > 0) {
 			pthread_testcancel(); /* what is there may be taken without another */

@@ -17,21 +17,12 @@
 #include "shim/user_memory.h"
 
 #define IN_BITS (POLLIN | POLLRDNORM)
-/* Keep @connection while we look at it; false: it was closed. */
-static bool hold(struct connection *connection)
-{
-	atomic_fetch_add(&connection->users, 1);
-	if (atomic_load(&connection->descriptors) > 0)
-		return true;
-	connection_put(connection);
-	return false;
-}
 
 /* One that has no rings, and gets none: so settings.sandboxed says already. */
 static void stay(struct connection *connection, void *context)
 {
 	(void)context;
-	if (!hold(connection))
+	if (!connection_hold(connection))
 		return;
 	offer_withdraw(connection);
 	if (connection->side && !is_attached(connection)) {

@@ -162,18 +162,20 @@ def nothing_is_left_when_all_are_closed(it):
     nothing_is_open(it)
 
 
+CASES = [
+    our_client_and_the_kernels_server_speak_smc_r,
+    the_kernels_client_and_our_server_speak_smc_r,
+    later_connections_use_the_same_link_group,
+    streams_and_half_closes_pass,
+    urgent_bytes_pass,
+    an_urgent_byte_that_was_taken_does_not_stop_the_kernel,
+    small_buffers_wrap,
+    a_guest_without_smc_in_its_program_gets_tcp,
+    our_abort_is_an_abnormal_close,
+    a_killed_program_is_noticed_by_the_other_end,
+    both_programs_are_told_when_our_daemon_is_stopped,
+    nothing_is_left_when_all_are_closed,
+]
+
 if __name__ == "__main__":
-    lab.main("smcr", ["a"], [
-        our_client_and_the_kernels_server_speak_smc_r,
-        the_kernels_client_and_our_server_speak_smc_r,
-        later_connections_use_the_same_link_group,
-        streams_and_half_closes_pass,
-        urgent_bytes_pass,
-        an_urgent_byte_that_was_taken_does_not_stop_the_kernel,
-        small_buffers_wrap,
-        a_guest_without_smc_in_its_program_gets_tcp,
-        our_abort_is_an_abnormal_close,
-        a_killed_program_is_noticed_by_the_other_end,
-        both_programs_are_told_when_our_daemon_is_stopped,
-        nothing_is_left_when_all_are_closed,
-    ], before=start_smcu(), after=stop_smcu)
+    lab.main("smcr", ["a"], CASES, before=start_smcu(), after=stop_smcu)

@@ -5,14 +5,14 @@ role, and what both sides, and the capture, say of them.  The scripts smcr*.py s
 """
 
 import lab
-from capture import CLC_EYECATCHER, ROCE_PORT, SMC_OPTION, cdc_connection_flags
+from capture import (CLC_EYECATCHER, ROCE_PORT, SMC_OPTION, cdc_connection_flags, packet, records)
 from lab import expect, wait_until
 from smcu import Smcu
 
 PROPOSAL, ACCEPT, CONFIRM, DECLINE = 1, 2, 3, 4
 CLC_TYPE_AT, CLC_VERSION_AT, DECLINE_REASON_AT = 4, 7, 16
 NO_COMMON_WAY, NO_DEVICE, NO_COMMON_NETWORK = 0x03030000, 0x03030002, 0x03070000  # of a Decline
-NO_CONFIRM_LINK = 0x02010000
+NO_CONFIRM_LINK, OUT_OF_SYNC = 0x02010000, 0x04000000
 PEER_DECLINED = 0x05000000  # the guest's reason where the other side has declined
 ABNORMAL_CLOSE = 0x20  # flag of a CDC message
 NO_SMC = 0x03010000  # its reason where the other side's SYN or SYN-ACK had no SMC option
@@ -86,6 +86,12 @@ def clc(it, port):
             if each.data.startswith(CLC_EYECATCHER)]
 
 
+def clc_of(frame):
+    """The CLC message in a frame; None if there is none."""
+    segment = packet(frame)
+    return segment.data if segment and segment.data.startswith(CLC_EYECATCHER) else None
+
+
 def clc_types(it, port):
     return [each[CLC_TYPE_AT] for each in clc(it, port)]
 
@@ -112,6 +118,14 @@ def expect_rendezvous(it, port):
     expect(SMC_OPTION in it.capture.syn(port).options, True, "an SMC option in the SYN")
     expect(SMC_OPTION in it.capture.syn_ack(port).options, True, "an SMC option in the SYN-ACK")
     expect(clc_types(it, port), [PROPOSAL, ACCEPT, CONFIRM], "the CLC messages")
+
+
+def only_version_1_was_spoken(it):
+    """A case for the end of a script: what all the Accepts and Confirms of its capture say."""
+    said = [clc for clc in map(clc_of, records(it.capture.path)) if clc]
+    versions = {each[CLC_VERSION_AT] >> 4 for each in said
+                if each[CLC_TYPE_AT] in (ACCEPT, CONFIRM)}
+    expect(versions, {1}, "the versions of all Accepts and Confirms")
 
 
 def abort(it, start, port, *words):

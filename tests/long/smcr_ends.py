@@ -271,18 +271,20 @@ def a_link_group_ends_when_the_guests_interface_goes_down(it):
     ended_link_groups(it, end, lambda: guest.run("network", "up", "eth0"))
 
 
+CASES = [
+    first_and_later_contacts,
+    a_hundred_connections_end_in_random_order,
+    half_closes_pass_both_ways,
+    our_client_bears_with_an_accept_ten_seconds_late,
+    the_kernels_client_bears_with_an_accept_four_seconds_late,
+    the_kernels_client_gives_up_on_an_accept_ten_seconds_late,
+    an_abort_is_an_end_at_the_other_side,
+    any_of_the_four_programs_may_be_killed,
+    idle_links_are_tested_by_either_side_and_used_again,
+    an_idle_link_group_is_ended_by_us_in_order,
+    a_link_group_ends_when_the_guests_rnic_goes,
+    a_link_group_ends_when_the_guests_interface_goes_down,
+]
+
 if __name__ == "__main__":
-    lab.main("smcr_ends", ["a"], [
-        first_and_later_contacts,
-        a_hundred_connections_end_in_random_order,
-        half_closes_pass_both_ways,
-        our_client_bears_with_an_accept_ten_seconds_late,
-        the_kernels_client_bears_with_an_accept_four_seconds_late,
-        the_kernels_client_gives_up_on_an_accept_ten_seconds_late,
-        an_abort_is_an_end_at_the_other_side,
-        any_of_the_four_programs_may_be_killed,
-        idle_links_are_tested_by_either_side_and_used_again,
-        an_idle_link_group_is_ended_by_us_in_order,
-        a_link_group_ends_when_the_guests_rnic_goes,
-        a_link_group_ends_when_the_guests_interface_goes_down,
-    ], before=start_smcu(), after=stop_smcu)
+    lab.main("smcr_ends", ["a"], CASES, before=start_smcu(), after=stop_smcu)

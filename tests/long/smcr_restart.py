@@ -125,10 +125,12 @@ def the_guest_boots_again_and_nobody_calls(it):
     goes_on_by_smc_r(it)
 
 
+CASES = [
+    smcud_is_stopped_and_started_again,
+    smcud_is_killed_and_started_again,
+    the_guest_boots_again,
+    the_guest_boots_again_and_nobody_calls,
+]
+
 if __name__ == "__main__":
-    lab.main("smcr_restart", ["a"], [
-        smcud_is_stopped_and_started_again,
-        smcud_is_killed_and_started_again,
-        the_guest_boots_again,
-        the_guest_boots_again_and_nobody_calls,
-    ], before=start_smcu(), after=stop_smcu)
+    lab.main("smcr_restart", ["a"], CASES, before=start_smcu(), after=stop_smcu)

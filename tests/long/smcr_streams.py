@@ -24,7 +24,7 @@ from talk import (ROLES, clc_types, expect_good_end, expect_rendezvous, from_gue
 KIB = 1024
 ELEMENTS = (16 * KIB, 32 * KIB, 64 * KIB, 128 * KIB, 256 * KIB, 512 * KIB)
 SLEEP = 20  # seconds; longer than every timer but the test of the link
-ports = iter(range(8000, 9000))
+ports = iter(range(9000, 9999))  # apart from those of interop/smcr.py
 
 
 def set_buffers(it, ours, theirs):
@@ -122,12 +122,14 @@ def nothing_is_left(it):
     nothing_is_open(it)
 
 
+CASES = [
+    buffers_are_as_they_were_asked_for,
+    streams_pass_between_buffers_of_all_sizes,
+    every_size_comes_back,
+    wraps_pass_in_every_alignment,
+    a_reader_that_sleeps_blocks_its_writer_and_nothing_is_lost,
+    nothing_is_left,
+]
+
 if __name__ == "__main__":
-    lab.main("smcr_streams", ["a"], [
-        buffers_are_as_they_were_asked_for,
-        streams_pass_between_buffers_of_all_sizes,
-        every_size_comes_back,
-        wraps_pass_in_every_alignment,
-        a_reader_that_sleeps_blocks_its_writer_and_nothing_is_lost,
-        nothing_is_left,
-    ], before=start_smcu(), after=stop_smcu)
+    lab.main("smcr_streams", ["a"], CASES, before=start_smcu(), after=stop_smcu)

@@ -2,7 +2,6 @@
 /* threads cancelled inside calls, and signal handlers that read, jump away or tell of data */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -10,21 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
-#include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "same.h"
-
-static int fd_inside, other_inside;
-
-static void *in_write(void *unused)
-{
-	return write(fd_inside, "x", 1) < 0 ? NULL : unused;
-}
+#include "same_inside.h"
 
 static void *in_sendmsg(void *unused)
 {
@@ -47,34 +38,6 @@ static void *in_readv(void *unused)
 	struct iovec part = {in, sizeof(in)};
 
 	return readv(fd_inside, &part, 1) < 0 ? NULL : unused;
-}
-
-static void *in_poll(void *unused)
-{
-	struct pollfd wanted = {fd_inside, POLLIN, 0};
-
-	return poll(&wanted, 1, -1) < 0 ? NULL : unused;
-}
-
-static void *in_select(void *unused)
-{
-	fd_set reads;
-
-	FD_ZERO(&reads);
-	FD_SET(fd_inside, &reads);
-	return select(fd_inside + 1, &reads, NULL, NULL, NULL) < 0 ? NULL : unused;
-}
-
-static void *in_epoll_wait(void *unused)
-{
-	struct epoll_event event;
-
-	return epoll_wait(other_inside, &event, 1, -1) < 0 ? NULL : unused;
-}
-
-static void *in_splice(void *unused)
-{
-	return splice(fd_inside, NULL, other_inside, NULL, 10, 0) < 0 ? NULL : unused;
 }
 
 static void *in_sendfile(void *unused)

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -13,18 +12,17 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
-#include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "same.h"
+#include "same_inside.h"
 
 #define END_OF_TURN 255 /* no byte of a turn */
 #define TURN_BYTES 251
 
-static int fd_inside, other_inside;
 static char *block;
 static size_t block_bytes;
 
@@ -125,42 +123,9 @@ static void a_large_write_cancelled_in_the_copy(void)
 	write_and_be_cancelled(400000, 98304);
 }
 
-static void *in_poll(void *unused)
-{
-	struct pollfd wanted = {fd_inside, POLLIN, 0};
-
-	return poll(&wanted, 1, -1) < 0 ? NULL : unused;
-}
-
-static void *in_select(void *unused)
-{
-	fd_set reads;
-
-	FD_ZERO(&reads);
-	FD_SET(fd_inside, &reads);
-	return select(fd_inside + 1, &reads, NULL, NULL, NULL) < 0 ? NULL : unused;
-}
-
-static void *in_epoll_wait(void *unused)
-{
-	struct epoll_event event;
-
-	return epoll_wait(other_inside, &event, 1, -1) < 0 ? NULL : unused;
-}
-
-static void *in_splice(void *unused)
-{
-	return splice(fd_inside, NULL, other_inside, NULL, 10, 0) < 0 ? NULL : unused;
-}
-
 static void *in_splice_from_a_pipe(void *unused)
 {
 	return splice(other_inside, NULL, fd_inside, NULL, 10, 0) < 0 ? NULL : unused;
-}
-
-static void *in_write(void *unused)
-{
-	return write(fd_inside, "x", 1) < 0 ? NULL : unused;
 }
 
 static void *in_close(void *unused)

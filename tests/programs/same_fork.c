@@ -434,7 +434,9 @@ static void a_filter_with_standard_streams(void)
 void same_go_on(int fd, int times)
 {
 	char number[16], left[16], word[4];
-	char name[] = "/proc/self/exe";
+	char *const arguments[] = {"same", "go-on", number, left, NULL};
+	const int self = open("/proc/self", O_PATH | O_CLOEXEC);
+	const int exe = open("/proc/self/exe", O_PATH | O_CLOEXEC);
 
 	if (read_all(fd, word, 4) != 4)
 		_exit(9);
@@ -444,7 +446,13 @@ void same_go_on(int fd, int times)
 		_exit(0);
 	snprintf(number, sizeof(number), "%d", fd);
 	snprintf(left, sizeof(left), "%d", times - 1);
-	execl(name, "same", "go-on", number, left, NULL);
+	if (times == 1)
+		fexecve(exe, arguments, environ);
+	if (times == 2)
+		execveat(self, "exe", arguments, environ, 0);
+	if (times == 3)
+		execveat(exe, "", arguments, environ, AT_EMPTY_PATH);
+	execl("/proc/self/exe", "same", "go-on", number, left, NULL);
 	_exit(127);
 }
 
@@ -543,6 +551,10 @@ static void exec_of_nothing_leaves_all_as_it_was(void)
 	pair_open(ends);
 	say_call("execv", execv("/nowhere/nothing", arguments));
 	say_call("execvp", execvp("no-such-program-anywhere", arguments));
+	say_call("execv", execv(no_access(), arguments));
+	say_call("execveat", execveat(ends[0], "nothing", arguments, environ, 0));
+	say_call("execveat", execveat(-1, "", arguments, environ, AT_EMPTY_PATH));
+	say_call("fexecve", fexecve(-1, arguments, environ));
 	say("spawn: %s",
 	    strerrorname_np(posix_spawn(&pid, "/nowhere/nothing", NULL, NULL, arguments, environ)));
 	say_call("write", write(ends[0], "abc", 3));

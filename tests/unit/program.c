@@ -90,7 +90,7 @@ static int remove_directory(void **state)
 
 static bool keeps(const char *path, char *const env[])
 {
-	return !program_loses_the_shim(&(struct program){.path = path}, env);
+	return !program_loses_the_shim(&(struct program){.path = path, .directory = AT_FDCWD}, env);
 }
 
 static void the_environment_decides_first(void **state)
@@ -204,7 +204,7 @@ static void other_privileges_leave_it_out(void **state)
 static void a_name_is_searched_for_as_exec_does(void **state)
 {
 	struct image image = static_image();
-	struct program program = {.path = "static", .searched = true};
+	struct program program = {.path = "static", .directory = AT_FDCWD, .searched = true};
 	char path[128];
 	char *before = getenv("PATH") ? strdup(getenv("PATH")) : NULL;
 	int fd;
@@ -217,11 +217,19 @@ static void a_name_is_searched_for_as_exec_does(void **state)
 	program.searched = false; /* in the working directory */
 	assert_null(program_loses_the_shim(&program, with));
 	fd = open(path_of("static"), O_RDONLY | O_CLOEXEC);
-	program = (struct program){.fd = fd};
+	program = (struct program){.path = "", .directory = fd};
 	assert_non_null(program_loses_the_shim(&program, with));
 	close(fd);
+	fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	program = (struct program){.path = "static", .directory = fd};
+	assert_non_null(program_loses_the_shim(&program, with));
+	program.path = "dynamic.none";
+	assert_null(program_loses_the_shim(&program, with));
+	program.path = (const char *)8; /* no address */
+	assert_null(program_loses_the_shim(&program, with));
+	close(fd);
 	setenv("PATH", "/nowhere", 1);
-	program = (struct program){.path = "static", .searched = true};
+	program = (struct program){.path = "static", .directory = AT_FDCWD, .searched = true};
 	assert_null(program_loses_the_shim(&program, with));
 	if (before)
 		setenv("PATH", before, 1);

@@ -1,0 +1,21 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""
+Everything of smcr_ends.py by SMC-Rv1: how connections and link groups begin and end.
+The guest's modules have one condition widened (tests/interop/widen.py).
+"""
+# time limit: 1800
+# alone: the eBPF programs are one set a kernel, and guests are slow
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "interop"))
+
+import lab
+import smcr_ends
+from talk import VERSION_1, only_version_1_was_spoken, start_smcu, stop_smcu
+
+if __name__ == "__main__":
+    lab.main("smcr_v1_ends", ["a"], [*smcr_ends.CASES, only_version_1_was_spoken],
+             before=start_smcu(), after=stop_smcu, **VERSION_1)
