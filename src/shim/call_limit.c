@@ -10,6 +10,7 @@
  */
 #include "shim/call_limit.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -19,6 +20,8 @@
 #include "shim/memory.h"
 #include "shim/sandbox.h"
 #include "shim/settings.h"
+#include "shim/signals.h"
+#include "shim/user_memory.h"
 
 static _Atomic pid_t with_own_limits; /* the last vfork child that has set one */
 
@@ -78,14 +81,21 @@ EXPORT int getrlimit(__rlimit_resource_t resource, struct rlimit *limit)
 
 EXPORT int setrlimit(__rlimit_resource_t resource, const struct rlimit *limit)
 {
+	struct rlimit own;
+
 	libc_ready();
 	if (settings.off || (!memory_is_limit((int)resource) && !is_shown_otherwise((int)resource)))
 		return libc.setrlimit(resource, limit);
+	signals_guard();
+	if (!user_copy(&own, limit, sizeof(own))) {
+		errno = EFAULT;
+		return -1;
+	}
 	if (fd_table_owner &&
 	    !fd_table_is_ours()) /* there is none before the constructor has run */
-		return set_own_limit((int)resource, limit);
-	return memory_is_limit((int)resource) ? memory_set_limit((int)resource, limit)
-					      : set_limits(limit);
+		return set_own_limit((int)resource, &own);
+	return memory_is_limit((int)resource) ? memory_set_limit((int)resource, &own)
+					      : set_limits(&own);
 }
 
 EXPORT int prlimit(pid_t pid, __rlimit_resource_t resource, const struct rlimit *limit,

@@ -12,7 +12,7 @@ from smcu import Smcu
 PROPOSAL, ACCEPT, CONFIRM, DECLINE = 1, 2, 3, 4
 CLC_TYPE_AT, CLC_VERSION_AT, DECLINE_REASON_AT = 4, 7, 16
 NO_COMMON_WAY, NO_DEVICE, NO_COMMON_NETWORK = 0x03030000, 0x03030002, 0x03070000  # of a Decline
-NO_CONFIRM_LINK, OUT_OF_SYNC = 0x02010000, 0x04000000
+NO_CONFIRM_LINK = 0x02010000
 PEER_DECLINED = 0x05000000  # the guest's reason where the other side has declined
 ABNORMAL_CLOSE = 0x20  # flag of a CDC message
 NO_SMC = 0x03010000  # its reason where the other side's SYN or SYN-ACK had no SMC option

@@ -158,6 +158,9 @@ static void only_own_descriptors_are_seen(void)
 	getrlimit(RLIMIT_NOFILE, &limit);
 	say("limit %llu, table %d", (unsigned long long)limit.rlim_cur, getdtablesize());
 	say("sysconf fits: %d", sysconf(_SC_OPEN_MAX) == (long)limit.rlim_cur);
+	say_call("getrlimit to nowhere", getrlimit(RLIMIT_NOFILE, no_access()));
+	say_call("setrlimit from nowhere", setrlimit(RLIMIT_NOFILE, no_access()));
+	say_call("prlimit from nowhere", prlimit(0, RLIMIT_AS, no_access(), NULL));
 	say_call("write", write(ends[0], "abc", 3));
 	pair_close(ends);
 }
