@@ -13,6 +13,7 @@
 
 #include "control/message.h"
 #include "ring/lock.h"
+#include "shim/clock.h"
 #include "shim/connection.h"
 #include "shim/fd_table.h"
 #include "shim/libc.h"
@@ -25,7 +26,8 @@
 
 #define RETRY_SECONDS 1
 #define YIELDS_FOR_MAIL 8U
-#define CROWD_MS 100
+#define CROWD_NS 6000000000ULL /* the peer waits for so long for what the daemon is to say */
+#define CROWD_LOOK_MS 10
 
 static _Atomic uint32_t lock;
 static _Atomic int session = -1;
@@ -168,6 +170,12 @@ void session_have(void)
 	errno = saved;
 }
 
+/* The daemon has not read yet what was said before; of a user's descriptors only so many may be on their way. */
+static bool is_crowded(int error)
+{
+	return error == -EAGAIN || error == -ETOOMANYREFS;
+}
+
 /* With the lock.  A session that has ended is replaced: perhaps there is a new daemon. */
 static int send_in_session(union message *message, const int *fds, size_t count)
 {
@@ -181,7 +189,7 @@ static int send_in_session(union message *message, const int *fds, size_t count)
 		if (session < 0)
 			break;
 		error = send_message_with(message, fds, count);
-		if (error == 0 || error == -EAGAIN)
+		if (error == 0 || is_crowded(error))
 			break;
 		hang_up();
 	}
@@ -201,19 +209,28 @@ void session_check(void)
 	errno = saved;
 }
 
+static void wait_for_room(int error)
+{
+	struct pollfd room = {.fd = session, .events = error == -EAGAIN ? POLLOUT : 0};
+
+	(void)quiet_poll(&room, 1, CROWD_LOOK_MS);
+}
+
 int session_rendezvous(union message *message, const int *fds, unsigned int count)
 {
-	struct pollfd crowd = {.events = POLLOUT};
 	const int saved = errno;
+	uint64_t deadline;
 	int error;
 
 	if (lock_take(&lock, thread_id()) < 0)
 		return -EAGAIN;
 	error = send_in_session(message, fds, count);
-	if (error == -EAGAIN) { /* a crowd: better a moment's wait than a reset */
-		crowd.fd = session;
-		(void)quiet_poll(&crowd, 1, CROWD_MS);
-		error = send_in_session(message, fds, count);
+	if (__builtin_expect(is_crowded(error), 0)) { /* better late than a reset */
+		deadline = now_ns() + CROWD_NS;
+		while (is_crowded(error) && now_ns() < deadline) {
+			wait_for_room(error);
+			error = send_in_session(message, fds, count);
+		}
 	}
 	lock_drop(&lock);
 	errno = saved;

@@ -217,7 +217,12 @@ async def crowd(address, port, count, rounds):
 
     async def member(number):
         sizes = random.Random(number)
-        reader, writer = await asyncio.open_connection(address, port)
+        try:
+            reader, writer = await asyncio.open_connection(address, port)
+        except OSError:
+            if all_there:
+                await all_there.abort()
+            raise
         if all_there:
             await all_there.wait()
         for _ in range(rounds):

@@ -165,11 +165,24 @@ a_crowd() {
 		return 1
 	}
 }
+# In the middle of their coming, for a second: more wait for it than its socket holds.
+more_are_there() { [ "$(remote_count a smcr)" -gt "$there" ]; }
+a_crowd_and_a_stopped_daemon() {
+	there=$(remote_count a smcr)
+	a_crowd &
+	local many=$!
+	wait_until 20 more_are_there
+	kill -STOP "${daemons[a]}"
+	sleep 1
+	kill -CONT "${daemons[a]}"
+	wait $many
+}
 with_asyncio() {
 	start_on crowd b smcu_run python3 "$peer" crowd-echo "$where" 7100
 	local server=$pid
 	wait_listens b 7100
 	by_smcr a_thousand_connections_at_once $crowd a_crowd
+	by_smcr a_thousand_connections_while_the_daemon_is_stopped $crowd a_crowd_and_a_stopped_daemon
 	verdict "they_need_several_link_groups_at_mtu_$mtu" \
 		"$(smcu_on a linkgroup --json | jq --argjson least $(((crowd + 254) / 255)) \
 		'[.[] | select(.role == "CLNT" and .state == "ACTIVE")] | length >= $least')" true
