@@ -55,6 +55,7 @@ static int check_rendezvous(const struct message_rendezvous *message)
 	if ((message->segment == 0) != (message->use == 0) || message->use == SEGMENT_SPENT)
 		return 0;
 	return (message->role == RENDEZVOUS_CLIENT || message->role == RENDEZVOUS_SERVER) &&
+	       (message->wish == RENDEZVOUS_TRY || message->wish == RENDEZVOUS_DECLINE) &&
 	       segment_bytes_valid(message->ring_bytes) && element >= ELEMENT_BYTES_MIN &&
 	       element <= message->ring_bytes && (element & (element - 1)) == 0;
 }

@@ -203,6 +203,7 @@ struct message_withdraw {
  * @element_bytes: of the ring in direction 1, from its start on: 16 KiB to @ring_bytes, a power of two
  * @segment: the shim's number for the segment, by which it knows it again; 0: it is used once
  * @use: counts the uses of that segment, from 1 on
+ * @wish: RENDEZVOUS_TRY or _DECLINE
  * @local, @peer: its addresses, believed as little as those of an OFFER
  *
  * Brings, in this order, the TCP socket; the segment with its seals, both directions of which have
@@ -266,7 +267,7 @@ struct message_rendezvous {
 	uint32_t element_bytes;
 	uint32_t segment;
 	uint32_t use;
-	uint32_t reserved;
+	uint32_t wish;
 	struct side_address local;
 	struct side_address peer;
 };
@@ -275,6 +276,9 @@ struct message_rendezvous {
 #define RENDEZVOUS_FDS_AGAIN 2U /* where the daemon has the rest */
 
 enum rendezvous_role { RENDEZVOUS_CLIENT = 1, RENDEZVOUS_SERVER = 2 };
+
+/* For SMC-R if the host has it; or for TCP, since the program is short of descriptors. */
+enum rendezvous_wish { RENDEZVOUS_TRY = 0, RENDEZVOUS_DECLINE = 1 };
 
 /* What is asked for, and what the records of the answer are (control/snapshot.h). */
 enum query_what {

@@ -107,7 +107,8 @@ static uint32_t refusal(const struct opening *opening, const struct rnic *rnic)
 	const struct apps *apps = session->apps;
 	const struct config *config = apps->config;
 
-	if (session->user->connections >= config->connections_per_user ||
+	if (opening->message->wish == RENDEZVOUS_DECLINE ||
+	    session->user->connections >= config->connections_per_user ||
 	    session->user->memory > config->memory_per_user)
 		return CLC_NO_MEMORY;
 	/* (Who must not offer may still accept from a listener that it was given.) */

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -20,6 +21,7 @@ pid_t fd_table_owner;
 bool fd_table_is_certain;
 
 #define LIMITS_VARIABLE "SMCU_NOFILE"
+#define RESERVE 64 /* hidden ones, or a quarter of them, that connections leave */
 #define WITHOUT_PROC 1024 /* descriptors looked at where /proc is not there */
 
 /* Where the hidden descriptors begin, how many there are and may be. */
@@ -133,19 +135,59 @@ bool fd_table_set(int fd, uintptr_t value)
 	return true;
 }
 
-int fd_hide(int fd)
+/* How many connections may have: the rest is for what their epolls and the session need. */
+static int most_of_connections(void)
+{
+	return hidden_most - (hidden_most / 4 < RESERVE ? hidden_most / 4 : RESERVE);
+}
+
+/* Another number for it: -EMFILE if there are so many. */
+static int hidden_copy(int fd, int most)
 {
 	int hidden = -1;
 
-	if (atomic_fetch_add(&hidden_count, 1) < hidden_most)
+	if (atomic_fetch_add(&hidden_count, 1) < most)
 		hidden = libc.fcntl(fd, F_DUPFD_CLOEXEC, hidden_floor);
-	quiet_close(fd);
 	if (hidden >= 0 && fd_table_set(hidden, FD_HIDDEN))
 		return hidden;
 	if (hidden >= 0)
 		quiet_close(hidden);
 	atomic_fetch_sub(&hidden_count, 1);
 	return -EMFILE;
+}
+
+int fd_hide(int fd)
+{
+	int hidden = hidden_copy(fd, INT_MAX);
+
+	quiet_close(fd);
+	return hidden;
+}
+
+int fd_hide_of_connection(int fd)
+{
+	int hidden = hidden_copy(fd, most_of_connections());
+
+	quiet_close(fd);
+	return hidden;
+}
+
+int fd_hide_for_a_moment(int fd, bool *where_it_is)
+{
+	int hidden = hidden_copy(fd, most_of_connections());
+
+	if (hidden < 0) {
+		fd_hide_where_it_is(fd);
+		*where_it_is = true;
+		return fd;
+	}
+	quiet_close(fd);
+	return hidden;
+}
+
+int fd_hidden_room(void)
+{
+	return most_of_connections() - atomic_load(&hidden_count);
 }
 
 void fd_hide_where_it_is(int fd)

@@ -90,9 +90,21 @@ bool fd_table_set(int fd, uintptr_t value);
 /**
  * fd_hide - move a descriptor of the shim's own out of the program's way, close-on-exec
  *
- * Closes @fd.  Return: the new number, or -EMFILE when the shim has its share already.
+ * Closes @fd.  Return: the new number, or -EMFILE when there is none.
  */
 int fd_hide(int fd);
+
+/* fd_hide_of_connection - the same for a part of a connection; -EMFILE when these have their share already */
+int fd_hide_of_connection(int fd);
+
+/**
+ * fd_hide_for_a_moment - the same, for what will soon be closed again: where connections have their share it is
+ * hidden at the program's own number @fd, and @where_it_is becomes true
+ */
+int fd_hide_for_a_moment(int fd, bool *where_it_is);
+
+/* fd_hidden_room - how many more of connections can be hidden; less than none if some are where they were */
+int fd_hidden_room(void);
 
 /* fd_hide_where_it_is - the same for one that another program of ours has passed on */
 void fd_hide_where_it_is(int fd);

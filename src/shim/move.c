@@ -207,9 +207,9 @@ bool move_attach(struct connection *connection, const struct message_paired *pai
 		connection_pin(connection, reason);
 		return false;
 	}
-	parts.segment = fd_hide(fds[0]);
-	parts.data_bell = fd_hide(fds[1]);
-	parts.space_bell = fd_hide(fds[2]);
+	parts.segment = fd_hide_of_connection(fds[0]);
+	parts.data_bell = fd_hide_of_connection(fds[1]);
+	parts.space_bell = fd_hide_of_connection(fds[2]);
 	if (parts.segment < 0 || parts.data_bell < 0 || parts.space_bell < 0) {
 		drop_parts(&parts);
 		connection_pin(connection, REASON_DESCRIPTORS);

@@ -9,6 +9,7 @@
 
 #include "bpf/tcp_option.h"
 #include "shim/clock.h"
+#include "shim/fd_table.h"
 #include "shim/libc.h"
 #include "shim/quiet.h"
 #include "shim/remote.h"
@@ -92,6 +93,12 @@ static bool may_offer(const struct connection *connection)
 	return settings.offer;
 }
 
+/* Are there descriptors for it, and for what was offered before?  (Who accepts cannot know: remote_hand_over().) */
+static bool has_room(void)
+{
+	return fd_hidden_room() >= REMOTE_HIDDEN * (int)(atomic_load(&offers_pending) + 1);
+}
+
 /* Do the daemon's rules keep socket @fd from being offered?  @peer: NULL: anybody. */
 static bool is_denied(int fd, const struct sockaddr_storage *peer)
 {
@@ -116,7 +123,8 @@ void offer_connect(struct connection *connection, int fd, const struct sockaddr 
 
 	if (length <= sizeof(to) && user_copy(&to, address, length) && is_ip(&to) &&
 	    !is_loopback(&to))
-		offers = may_offer(connection) && !is_denied(fd, &to) && !is_local(&to, length);
+		offers = may_offer(connection) && has_room() && !is_denied(fd, &to) &&
+			 !is_local(&to, length);
 	if (trace_ask(fd, offers) && offers)
 		atomic_store(&connection->offer, OFFER_SETTLING); /* until connect(2) has begun */
 	errno = saved;

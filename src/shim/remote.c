@@ -29,6 +29,7 @@
  * second.  A daemon that lives says before that how it ends.
  */
 #define REQUIRE_NS 16000000000ULL
+#define SHORT_NS 1000000000ULL /* what a program short of descriptors sleeps in accept() at the most */
 #define LOOK_MS 10 /* how often a close that lingers looks */
 
 static _Atomic int remotes;
@@ -51,11 +52,13 @@ enum part { SEGMENT, DATA_BELL, SPACE_BELL, STAND_IN, PARTS };
  * struct parts - what a remote connection is made of
  * @ours, @theirs: by enum part; -1 where there is none (any more)
  * @segment: ours; @segment.memory: it served before, is mapped, and hidden like its bells; else NULL
+ * @short_of: descriptors are, and these are for a moment: it is declined
  */
 struct parts {
 	int ours[PARTS];
 	int theirs[PARTS];
 	struct spare segment;
+	bool short_of;
 };
 
 static void close_theirs(const struct parts *parts)
@@ -77,19 +80,15 @@ static void parts_close(struct parts *parts)
 	close_theirs(parts);
 }
 
-/* Hide our ends of what is new: 0 or -errno. */
-static int parts_hide(struct parts *parts)
+/* Hide our ends of what is new. */
+static void parts_hide(struct parts *parts)
 {
-	int error = 0;
-
-	for (int part = SEGMENT; part < STAND_IN && !parts->segment.memory; part++) {
-		if (parts->ours[part] < 0)
-			continue;
-		parts->ours[part] = fd_hide(parts->ours[part]);
-		if (parts->ours[part] < 0)
-			error = parts->ours[part];
-	}
-	return error;
+	for (int part = SEGMENT; part < STAND_IN && !parts->segment.memory; part++)
+		if (parts->ours[part] >= 0)
+			parts->ours[part] =
+				fd_hide_for_a_moment(parts->ours[part], &parts->short_of);
+	if (parts->short_of && !parts->segment.memory)
+		parts->segment.number = parts->segment.use = 0; /* nor is it kept */
 }
 
 static int pair(struct parts *parts, enum part part)
@@ -132,10 +131,11 @@ static int parts_make(struct parts *parts, const struct side_address *peer)
 	int error = find_segment(parts, peer), stand_in[2] = {-1, -1};
 
 	if (!error)
-		error = stand_in_make(stand_in);
+		error = stand_in_make(stand_in, &parts->short_of);
 	parts->ours[STAND_IN] = stand_in[0];
 	parts->theirs[STAND_IN] = stand_in[1];
-	return parts_hide(parts) || error ? (error ? error : -EMFILE) : 0;
+	parts_hide(parts);
+	return error;
 }
 
 /* A peer that waits for a rendezvous must not take the program's bytes for one. */
@@ -163,6 +163,7 @@ static int say_rendezvous(const struct connection *connection, int fd, const str
 	message.rendezvous.element_bytes = connection->receive.bytes;
 	message.rendezvous.segment = parts->segment.number;
 	message.rendezvous.use = parts->segment.use;
+	message.rendezvous.wish = parts->short_of ? RENDEZVOUS_DECLINE : RENDEZVOUS_TRY;
 	message.rendezvous.local = connection->side->local;
 	message.rendezvous.peer = connection->side->peer;
 	if (parts->segment.memory) /* the daemon has the rest */
@@ -206,31 +207,45 @@ static const char *attach(struct connection *connection, const struct parts *par
 	return "another thread made it TCP, or an epoll is full";
 }
 
-/* Under --require: the verdict is waited for, and must be SMC-R. */
-static void insist(struct connection *connection, int fd)
+/* Which of these marks of the daemon's come within that time?  None if it dies first. */
+static unsigned int await_marks(struct connection *connection, unsigned int wanted, uint64_t within_ns)
 {
-	const uint64_t deadline = now_ns() + REQUIRE_NS;
-	const unsigned int verdicts = MARK_ATTACHED | MARK_DECLINED | MARK_BACK;
+	const uint64_t deadline = now_ns() + within_ns;
 	struct pollfd look[2] = {{.fd = connection->data_bell, .events = POLLIN},
 				 {.fd = connection->stand_in}};
 
-	while (!(atomic_load(&peer_writer(connection)->marks) & verdicts) && now_ns() < deadline &&
+	while (!(atomic_load(&peer_writer(connection)->marks) & wanted) && now_ns() < deadline &&
 	       !look[1].revents) {
 		bell_arm(connection, BELL_DATA);
 		(void)quiet_poll(look, 2, LOOK_MS);
 		if (look[0].revents)
 			bell_seen(connection, BELL_DATA);
 	}
-	if ((atomic_load(&peer_writer(connection)->marks) & verdicts) == MARK_ATTACHED)
+	return atomic_load(&peer_writer(connection)->marks) & wanted;
+}
+
+/* Under --require: the verdict is waited for, and must be SMC-R. */
+static void insist(struct connection *connection, int fd)
+{
+	const unsigned int verdicts = MARK_ATTACHED | MARK_DECLINED | MARK_BACK;
+
+	if (await_marks(connection, verdicts, REQUIRE_NS) == MARK_ATTACHED)
 		return;
 	(void)libc.shutdown(connection->stand_in, SHUT_RDWR);
 	atomic_fetch_or(&connection->ended, ENDED_RESET | ENDED_TCP | ENDED_HANGUP);
 	reset(connection, fd, "the verdict is TCP, or there is none");
 }
 
+/* An accept() takes descriptors of the program's; the next one is to find them free again. */
+static void await_tcp(struct connection *connection, int fd)
+{
+	if (await_marks(connection, MARK_BACK, SHORT_NS))
+		(void)remote_look(connection, fd);
+}
+
 void remote_hand_over(struct connection *connection, int fd)
 {
-	struct parts parts = {{-1, -1, -1, -1}, {-1, -1, -1, -1}, {.descriptor = -1}};
+	struct parts parts = {{-1, -1, -1, -1}, {-1, -1, -1, -1}, {.descriptor = -1}, false};
 	const int saved = errno;
 	const char *why = NULL;
 
@@ -268,6 +283,8 @@ void remote_hand_over(struct connection *connection, int fd)
 		reset(connection, fd, why);
 	} else if (settings.require) {
 		insist(connection, fd);
+	} else if (parts.short_of && !connection->opened_by_connect) {
+		await_tcp(connection, fd);
 	}
 	errno = saved;
 }

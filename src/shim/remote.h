@@ -38,10 +38,13 @@
 
 #include "shim/connection.h"
 
+#define REMOTE_HIDDEN 5 /* descriptors of one: the segment, two bells, the stand-in, and the daemon's end of that */
+
 /**
  * remote_hand_over - both ends sent the option: make it a remote connection
  *
- * If that cannot be done it is reset, since its peer waits for a rendezvous.  With --require the verdict is waited
+ * In want of room for hidden descriptors it takes some of the program's for as long as the daemon needs to decline:
+ * TCP is what the program gets.  If nothing can be done it is reset, since its peer waits for a rendezvous.  With --require the verdict is waited
  * for; else nobody waits.
  */
 void remote_hand_over(struct connection *connection, int fd);

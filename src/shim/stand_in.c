@@ -24,7 +24,7 @@ static void discard(int ends[2])
 	ends[0] = ends[1] = -1;
 }
 
-static int make(int ends[2])
+static int make(int ends[2], bool *short_of)
 {
 	const int in_line = 1;
 	int error = doorbell_create(ends);
@@ -36,17 +36,14 @@ static int make(int ends[2])
 	/* Unread at the daemon's end: its closing, or its death, is a reset. */
 	if (!error && quiet_send(ends[0], "", 1, MSG_NOSIGNAL) != 1)
 		error = -errno;
-	for (int i = 0; i < 2; i++) {
-		ends[i] = fd_hide(ends[i]);
-		if (ends[i] < 0)
-			error = ends[i];
-	}
+	for (int i = 0; i < 2; i++)
+		ends[i] = fd_hide_for_a_moment(ends[i], short_of);
 	if (error)
 		discard(ends);
 	return error;
 }
 
-int stand_in_make(int ends[2])
+int stand_in_make(int ends[2], bool *short_of)
 {
 	bool found = false;
 
@@ -62,18 +59,19 @@ int stand_in_make(int ends[2])
 		lock_drop(&lock);
 	}
 	atomic_store(&stand_in_wanted, true);
-	return found ? 0 : make(ends);
+	return found ? 0 : make(ends, short_of);
 }
 
 void stand_in_prepare_slowly(void)
 {
 	const int saved = errno;
+	bool short_of = false;
 
 	if (settings.sandboxed || lock_take(&lock, thread_id()) < 0)
 		return;
 	atomic_store(&stand_in_wanted, false);
-	if (prepared[0] < 0 && owner == getpid())
-		(void)make(prepared);
+	if (prepared[0] < 0 && owner == getpid() && make(prepared, &short_of) == 0 && short_of)
+		discard(prepared); /* only for one that is needed now */
 	lock_drop(&lock);
 	errno = saved;
 }

@@ -25,10 +25,11 @@ extern _Atomic bool stand_in_wanted;
 /**
  * stand_in_make - the one that was prepared, or a new one
  * @ends: ours, and the daemon's, with our byte in it (message_rendezvous); both hidden
+ * @short_of: becomes true if they could be hidden for a moment only
  *
  * Return: 0 or -errno.
  */
-int stand_in_make(int ends[2]);
+int stand_in_make(int ends[2], bool *short_of);
 
 void stand_in_prepare_slowly(void);
 

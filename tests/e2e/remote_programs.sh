@@ -189,11 +189,31 @@ with_asyncio() {
 	stop "$server"
 }
 
+# Programs whose limit leaves no room for the hidden descriptors of all of their connections: the rest is TCP.
+few="prlimit --nofile=1100" some=400
+# short_of_descriptors WHO ON_A ON_B PORT: words before the commands there
+short_of_descriptors() {
+	local before there server
+	before=$(remote_count b smcr)
+	start_on crowd b $3 "$SMCU" run python3 "$peer" crowd-echo "$where" "$4"
+	server=$pid
+	wait_listens b "$4"
+	verdict "a_$1_short_of_descriptors_at_mtu_$mtu" \
+		"$(run_on a $2 timeout 60 python3 "$peer" crowd "$where" "$4" $some 5)" "wrong 0"
+	there=$(($(remote_count b smcr) - before))
+	verdict "a_$1_short_of_descriptors_has_both_kinds_at_mtu_$mtu" "$((there > 0)) $((there < some))" "1 1"
+	stop "$server"
+}
+with_few_descriptors() {
+	short_of_descriptors client "$few" "" 7101
+	short_of_descriptors server "" "$few" 7102
+}
+
 at_mtu() {
 	local links=$2 program
 	mtu=$1
 	new_daemons "$mtu"
-	for program in redis nginx iperf3 scp inherited_listener asyncio; do "with_$program"; done
+	for program in redis nginx iperf3 scp inherited_listener asyncio few_descriptors; do "with_$program"; done
 	verdict "links_have_packets_that_fit_mtu_$mtu" "$(link_mtus)" "$links"
 }
 

@@ -167,18 +167,25 @@ static void without_room_they_stand_high_up(void **state)
 static int hide_until_full(rlim_t soft, rlim_t hard)
 {
 	int hidden = 0, count = 0, fd = -1;
+	bool where_it_is = false;
 
 	while (hidden >= 0 && count < 1000) {
 		fd = open("/dev/null", O_RDONLY);
 		expect(fd >= 0);
-		hidden = fd_hide(fd);
+		hidden = fd_hide_of_connection(fd);
 		count += hidden >= 0;
 	}
-	expect(hidden == -EMFILE);
+	expect(hidden == -EMFILE && fd_hidden_room() <= 0);
 	expect(fcntl(fd, F_GETFD) < 0); /* closed, since the caller has no use for it */
-	/* All that is above the program's limit, else less than half. */
+	/* Most of what is above the program's limit, else of less than half. */
 	expect(count <= (int)(soft < hard ? hard - soft : hard / 2));
 	expect(count >= (int)hard / 3);
+	expect(fd_hide(dup(1)) >= (int)(soft < hard ? soft : hard / 4)); /* an epoll's */
+	/* For a moment at the program's number. */
+	fd = open("/dev/null", O_RDONLY);
+	expect(fd_hide_for_a_moment(fd, &where_it_is) == fd && where_it_is && fd_is_hidden(fd));
+	fd_unhide(fd);
+	expect(fcntl(fd, F_GETFD) < 0 && !fd_is_hidden(fd));
 	/* The program gets what it may have all the same. */
 	for (int i = 4; i < (int)(soft < hard ? soft : hard / 2); i++)
 		expect(dup(1) >= 0);
