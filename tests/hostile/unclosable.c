@@ -154,6 +154,8 @@ static void a_descriptor_that_cannot_be_closed(void **state)
 		execl(daemon_program, "smcud", "-f", "--socket", daemon.socket, (char *)NULL);
 		_exit(127);
 	}
+	for (i = 0; i < 300 && access(daemon.socket, F_OK) != 0; i++)
+		usleep(10000);
 	usleep(100000);
 	must_serve(&daemon);
 	kill(server, SIGKILL);

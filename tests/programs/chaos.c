@@ -226,14 +226,23 @@ static void let_go_on(void)
 
 /* --- connections --- */
 
-/* A client that was killed before its connect(2) has no server. */
+static bool is_over(const struct end_state *end)
+{
+	for (unsigned int way = 0; way < WAYS; way++)
+		if (end->owner[way] != OWNER_DEAD && end->owner[way] != OWNER_OVER)
+			return false;
+	return true;
+}
+
+/*
+ * A client that was killed before its connect(2) has no server; nor has one whose server was killed in its accept(2),
+ * before it could say so.
+ */
 static void give_up_unborn(struct connection_state *connection)
 {
 	struct end_state *server = &connection->end[1];
 
-	if (connection->end[0].owner[WAY_READ] != OWNER_DEAD ||
-	    connection->end[0].owner[WAY_WRITE] != OWNER_DEAD ||
-	    now_ms() < connection->progress_at + UNCERTAIN_MS)
+	if (!is_over(&connection->end[0]) || now_ms() < connection->progress_at + UNCERTAIN_MS)
 		return;
 	for (unsigned int way = 0; way < WAYS; way++) {
 		uint32_t none = OWNER_NONE;
