@@ -231,6 +231,8 @@ int session_rendezvous(union message *message, const int *fds, unsigned int coun
 			wait_for_room(error);
 			error = send_in_session(message, fds, count);
 		}
+		if (is_crowded(error))
+			hang_up(); /* it hangs: the next one is not to wait as well */
 	}
 	lock_drop(&lock);
 	errno = saved;
