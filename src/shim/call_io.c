@@ -283,10 +283,22 @@ EXPORT ssize_t recv(int fd, void *buffer, size_t size, int flags)
 		stream_receive(connection, fd, &vector, 1, flags), flags);
 }
 
+/* TCP names no sender, but says so. */
+static int name_nobody(socklen_t *length)
+{
+	const socklen_t none = 0;
+	int room;
+
+	if (!user_copy(&room, length, sizeof(room)))
+		return (int)to_errno(-EFAULT);
+	if (room < 0)
+		return (int)to_errno(-EINVAL);
+	return user_copy(length, &none, sizeof(none)) ? 0 : (int)to_errno(-EFAULT);
+}
+
 static ssize_t receive_from(int fd, const struct iovec *vector, int flags, struct sockaddr *address,
 			    socklen_t *length)
 {
-	const socklen_t none = 0;
 	struct connection *connection = call_io_enter(fd);
 	ssize_t result;
 
@@ -303,8 +315,8 @@ static ssize_t receive_from(int fd, const struct iovec *vector, int flags, struc
 		result = result == -ESTALE ? libc.recvfrom(fd, vector->iov_base, vector->iov_len,
 							   flags, address, length)
 					   : to_errno(result);
-		if (result >= 0 && address && !user_copy(length, &none, sizeof(none)))
-			result = to_errno(-EFAULT); /* TCP names no sender, but says so */
+		if (result >= 0 && address && name_nobody(length) < 0)
+			result = -1;
 	}
 	connection_put(connection);
 	return result;

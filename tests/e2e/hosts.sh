@@ -105,7 +105,7 @@ daemon_on() {
 		not_ok "$this_test" "smcud on $host does not answer: $(tail -n 1 "$scratch/smcud-$host.log")"
 		finish
 	}
-	grep -q "TCP option: [as][th]" "$scratch/smcud-$host.log" || {
+	wait_until 10 grep -q "TCP option: [as][th]" "$scratch/smcud-$host.log" || {
 		skip "$this_test" "$(grep "TCP option" "$scratch/smcud-$host.log")"
 		exit 0
 	}

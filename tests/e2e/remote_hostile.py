@@ -331,7 +331,8 @@ def accept_twice(peer):
 
 def before_the_link_request(peer):
     peer.begin()
-    peer.accept()
+    if not peer.accept():
+        return
     peer.write(peer.address, b"early")
     peer.cursor((0, 5))
     every_message(peer)
@@ -340,7 +341,8 @@ def before_the_link_request(peer):
 
 def link_answered_unasked(peer):
     peer.begin()
-    peer.accept()
+    if not peer.accept():
+        return
     peer.message_out(peer.link_message(RESPONSE | NO_EYECATCHER, 1, bytes([1])))
 
 
@@ -348,7 +350,8 @@ def link_of(**what):
     """The link that is to be confirmed is not the one of the Accept."""
     def act(peer):
         peer.begin()
-        peer.accept()
+        if not peer.accept():
+            return
         for name, value in what.items():
             setattr(peer, name, value)
         peer.message_out(peer.link_request())
@@ -357,13 +360,15 @@ def link_of(**what):
 
 def link_without_a_number(peer):
     peer.begin()
-    peer.accept()
+    if not peer.accept():
+        return
     peer.message_out(peer.link_message(NO_EYECATCHER, 0, bytes([1])))
 
 
 def link_asked_for_again_and_again(peer):
     peer.begin()
-    peer.accept()
+    if not peer.accept():
+        return
     for _ in range(20):
         peer.message_out(peer.link_request())
 

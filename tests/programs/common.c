@@ -319,3 +319,23 @@ long raw_call(long number, const long arguments[6])
 #error "the system call instruction of this processor is missing"
 #endif
 }
+
+socklen_t address_of(const char *text, uint16_t port, struct sockaddr_storage *address)
+{
+	struct sockaddr_in6 *six = (struct sockaddr_in6 *)address;
+	struct sockaddr_in *four = (struct sockaddr_in *)address;
+
+	memset(address, 0, sizeof(*address));
+	if (inet_pton(AF_INET, text, &four->sin_addr) == 1) {
+		four->sin_family = AF_INET;
+		four->sin_port = htons(port);
+		return sizeof(*four);
+	}
+	if (inet_pton(AF_INET6, text, &six->sin6_addr) != 1) {
+		errno = EINVAL;
+		die("address %s", text);
+	}
+	six->sin6_family = AF_INET6;
+	six->sin6_port = htons(port);
+	return sizeof(*six);
+}

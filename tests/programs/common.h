@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 /* die - print "PROGRAM: text: strerror(errno)" and exit(2): the test itself could not work */
@@ -85,6 +86,13 @@ uint64_t option_number(int argc, char **argv, const char *name, uint64_t otherwi
 
 /* option_text - the same, as it stands there */
 const char *option_text(int argc, char **argv, const char *name, const char *otherwise);
+
+/**
+ * address_of - a numeric IPv4 or IPv6 address as a socket's; ends the program where @text is none
+ *
+ * Return: the length of @address.
+ */
+socklen_t address_of(const char *text, uint16_t port, struct sockaddr_storage *address);
 
 /* option_given - is "--name" there? */
 int option_given(int argc, char **argv, const char *name);

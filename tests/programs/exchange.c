@@ -89,22 +89,7 @@ static void rest_ms(unsigned int ms)
 /* The address of the command line; returns its length. */
 static socklen_t address_make(struct sockaddr_storage *storage)
 {
-	struct sockaddr_in6 *six = (struct sockaddr_in6 *)storage;
-	struct sockaddr_in *four = (struct sockaddr_in *)storage;
-
-	memset(storage, 0, sizeof(*storage));
-	if (inet_pton(AF_INET, set.address, &four->sin_addr) == 1) {
-		four->sin_family = AF_INET;
-		four->sin_port = htons((uint16_t)set.port);
-		return sizeof(*four);
-	}
-	if (inet_pton(AF_INET6, set.address, &six->sin6_addr) != 1) {
-		errno = EINVAL;
-		die("address %s", set.address);
-	}
-	six->sin6_family = AF_INET6;
-	six->sin6_port = htons((uint16_t)set.port);
-	return sizeof(*six);
+	return address_of(set.address, (uint16_t)set.port, storage);
 }
 
 /* "WHAT ADDRESS PORT" */

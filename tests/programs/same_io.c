@@ -380,6 +380,11 @@ static void sendto_and_recvfrom(void)
 	say_call("sendto nobody", sendto(ends[0], "abc", 3, 0, NULL, 0));
 	say_call("recvfrom", recvfrom(ends[1], in, 10, 0, (struct sockaddr *)&from, &length));
 	say("address length %u, family %x", length, from.sin_family);
+	length = (socklen_t)-1;
+	say_call("write", write(ends[0], "abc", 3));
+	say_call("recvfrom -1", recvfrom(ends[1], in, 10, 0, (struct sockaddr *)&from, &length));
+	say_call("write", write(ends[0], "hij", 3));
+	say_call("recvfrom nowhere", recvfrom(ends[1], in, 10, 0, (struct sockaddr *)&from, no_access()));
 	address.sin_port = 1;
 	say_call("sendto another",
 		 sendto(ends[0], "defg", 4, 0, (struct sockaddr *)&address, sizeof(address)));

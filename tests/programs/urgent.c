@@ -456,27 +456,35 @@ static const struct {
 	{"before_the_end", before_the_end_send, before_the_end},
 };
 
-static int open_socket(const struct sockaddr_in *address, int listens, int domain)
+/**
+ * struct peer - where the connections go to, or come in
+ */
+struct peer {
+	struct sockaddr_storage address;
+	socklen_t length;
+};
+
+static int open_socket(const struct peer *peer, int listens, int domain)
 {
 	const int one = 1;
 	int fd = socket(domain, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (!listens)
-		return connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -1
+		return connect(fd, (const struct sockaddr *)&peer->address, peer->length) < 0 ? -1
 											   : fd;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 || listen(fd, 4) < 0)
+	if (bind(fd, (const struct sockaddr *)&peer->address, peer->length) < 0 || listen(fd, 4) < 0)
 		return -1;
 	return fd;
 }
 
 /* Who gets its signals is said before it is known whether it will be a connection. */
-static int open_early(const struct sockaddr_in *address, int domain)
+static int open_early(const struct peer *peer, int domain)
 {
 	int fd = socket(domain, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct pollfd look = {.fd = fd, .events = POLLOUT};
 
-	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
+	if (connect(fd, (const struct sockaddr *)&peer->address, peer->length) < 0 &&
 	    errno != EINPROGRESS)
 		return -1;
 	if (fcntl(fd, F_SETOWN, getpid()) < 0 || poll(&look, 1, 5000) != 1)
@@ -485,14 +493,14 @@ static int open_early(const struct sockaddr_in *address, int domain)
 	return fd;
 }
 
-static int open_connection(int listener, const struct sockaddr_in *address, int domain, bool early)
+static int open_connection(int listener, const struct peer *peer, int domain, bool early)
 {
 	int fd;
 
 	if (listener >= 0)
 		fd = accept(listener, NULL, NULL);
 	else
-		fd = early ? open_early(address, domain) : open_socket(address, 0, domain);
+		fd = early ? open_early(peer, domain) : open_socket(peer, 0, domain);
 	if (fd < 0 || (early && fcntl(fd, F_SETOWN, getpid()) < 0))
 		die("connection");
 	return fd;
@@ -501,24 +509,22 @@ static int open_connection(int listener, const struct sockaddr_in *address, int 
 int main(int argc, char **argv)
 {
 	const int listens = option_given(argc, argv, "listen");
-	const int domain = option_given(argc, argv, "smc") ? AF_SMC : AF_INET;
 	const char *only = option_text(argc, argv, "only", NULL);
 	const int observes = argc > 1 && strcmp(argv[1], "observe") == 0;
-	struct sockaddr_in address = {
-		.sin_family = AF_INET,
-		.sin_port = htons((uint16_t)option_number(argc, argv, "port", 0)),
-	};
-	int listener = -1;
+	struct peer peer;
+	int listener = -1, domain;
 
-	inet_pton(AF_INET, option_text(argc, argv, "address", "127.0.0.1"), &address.sin_addr);
-	if (listens && (listener = open_socket(&address, 1, domain)) < 0)
+	peer.length = address_of(option_text(argc, argv, "address", "127.0.0.1"),
+				 (uint16_t)option_number(argc, argv, "port", 0), &peer.address);
+	domain = option_given(argc, argv, "smc") ? AF_SMC : peer.address.ss_family;
+	if (listens && (listener = open_socket(&peer, 1, domain)) < 0)
 		die("listen");
 	for (size_t i = 0; i < sizeof(behaviours) / sizeof(behaviours[0]); i++) {
 		int fd;
 
 		if (only && strcmp(only, behaviours[i].name) != 0)
 			continue;
-		fd = open_connection(listener, &address, domain,
+		fd = open_connection(listener, &peer, domain,
 				     behaviours[i].observe == a_signal_for_an_early_owner);
 		if (observes)
 			printf("%s\n", behaviours[i].name);
