@@ -68,7 +68,8 @@ a_filter_for_each_connection() {
 	stop "$server"
 }
 
-# CPython's subprocess starts by vfork(2) and closes all descriptors from three on.
+# CPython's subprocess starts by vfork(2) and closes all descriptors from three on.  A connection that had not
+# moved by then would stay TCP (inherit.h): so many answers come first.
 python_starts_a_filter_for_each_connection() {
 	local port before server
 	port=$(free_port)
@@ -77,7 +78,7 @@ python_starts_a_filter_for_each_connection() {
 		listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 		while True:
 		    talk = listener.accept()[0]
-		    for number in range(100):
+		    for number in range(1000):
 		        talk.sendall(talk.recv(100).replace(b"question", b"answer"))
 		    filter = subprocess.Popen(["sed", "-u", "s/question/answer/"], stdin=talk, stdout=talk)
 		    talk.close()

@@ -3,7 +3,8 @@
  * steady - connections that go on for a while, each asked and answered without end
  *
  * Every answer is checked, and each connection must get on: one that gives no answer for 10 seconds
- * is a failure.  Server and client are threads of one process, or of two.
+ * is a failure.  Each asks at least once, however late it was connected.  Server and client are threads
+ * of one process, or of two.
  *
  *   steady [--connections=N] [--seconds=S] [--lifetime=S]   both sides
  *   steady --serve --port=P [--seconds=S]                    the answering side only
@@ -16,6 +17,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +33,16 @@
 static uint16_t port;
 static uint64_t ends_at, lifetime_ms;
 static unsigned int pause_between;
-static _Atomic uint64_t questions, reconnections, wrong;
+static _Atomic uint64_t questions, reconnections, wrong, longest_ms;
+
+/* A wait for a connection or for an answer is over. */
+static void waited_since(uint64_t began)
+{
+	uint64_t waited = now_ms() - began, longest = longest_ms;
+
+	while (waited > longest && !atomic_compare_exchange_weak(&longest_ms, &longest, waited))
+		;
+}
 
 static void *answer(void *argument)
 {
@@ -120,23 +131,27 @@ static int ask_once(int fd, uint64_t seed, uint64_t number)
 
 static void *ask(void *argument)
 {
-	uint64_t seed = (uint64_t)(intptr_t)argument, number = 0, until;
+	uint64_t seed = (uint64_t)(intptr_t)argument, number = 0, until, began;
 	struct timeval patience = {10, 0};
 	int fd;
 
 	while (now_ms() < ends_at) {
+		began = now_ms();
 		fd = connect_local(port, 0);
+		waited_since(began);
 		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 		until = lifetime_ms ? now_ms() + lifetime_ms : ends_at;
-		while (now_ms() < until && now_ms() < ends_at) {
+		do {
+			began = now_ms();
 			if (ask_once(fd, seed, number++) < 0) {
 				wrong++;
 				close(fd);
 				return NULL;
 			}
+			waited_since(began);
 			questions++;
 			sleep_us(pause_between);
-		}
+		} while (now_ms() < until && now_ms() < ends_at);
 		close(fd);
 		reconnections++;
 	}
@@ -172,8 +187,9 @@ int main(int argc, char **argv)
 			die("pthread_create");
 	for (i = 0; i < connections; i++)
 		pthread_join(threads[i], NULL);
-	printf("%llu questions, %llu connections, %llu wrong\n", (unsigned long long)questions,
-	       (unsigned long long)reconnections, (unsigned long long)wrong);
+	printf("%llu questions, %llu connections, %llu wrong, %llu ms the longest wait\n",
+	       (unsigned long long)questions, (unsigned long long)reconnections,
+	       (unsigned long long)wrong, (unsigned long long)longest_ms);
 	fflush(NULL);
 	_exit(wrong != 0 || questions == 0);
 }
