@@ -156,20 +156,22 @@ static int hidden_copy(int fd, int most)
 	return -EMFILE;
 }
 
-int fd_hide(int fd)
+static int hide_among(int fd, int most)
 {
-	int hidden = hidden_copy(fd, INT_MAX);
+	int hidden = hidden_copy(fd, most);
 
 	quiet_close(fd);
 	return hidden;
 }
 
+int fd_hide(int fd)
+{
+	return hide_among(fd, INT_MAX);
+}
+
 int fd_hide_of_connection(int fd)
 {
-	int hidden = hidden_copy(fd, most_of_connections());
-
-	quiet_close(fd);
-	return hidden;
+	return hide_among(fd, most_of_connections());
 }
 
 int fd_hide_for_a_moment(int fd, bool *where_it_is)

@@ -236,7 +236,7 @@ static void insist(struct connection *connection, int fd)
 	reset(connection, fd, "the verdict is TCP, or there is none");
 }
 
-/* An accept() takes descriptors of the program's; the next one is to find them free again. */
+/* A decline is a short matter: it brings the descriptors back before the caller goes on. */
 static void await_tcp(struct connection *connection, int fd)
 {
 	if (await_marks(connection, MARK_BACK, SHORT_NS))
@@ -284,6 +284,7 @@ void remote_hand_over(struct connection *connection, int fd)
 	} else if (settings.require) {
 		insist(connection, fd);
 	} else if (parts.short_of && !connection->opened_by_connect) {
+		/* Some were the program's own numbers: its next accept() is to find them free again. */
 		await_tcp(connection, fd);
 	}
 	errno = saved;

@@ -128,6 +128,12 @@ def only_version_1_was_spoken(it):
     expect(versions, {1}, "the versions of all Accepts and Confirms")
 
 
+def main_by_version_1(name, cases):
+    """A script of @cases that others have too, with one guest and by SMC-Rv1."""
+    lab.main(name, ["a"], [*cases, only_version_1_was_spoken],
+             before=start_smcu(), after=stop_smcu, **VERSION_1)
+
+
 def abort(it, start, port, *words):
     """
     A connection that its client aborts: the server's last word.  If we are the client the capture must show an

@@ -12,10 +12,8 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "interop"))
 
-import lab
 import smcr_ends
-from talk import VERSION_1, only_version_1_was_spoken, start_smcu, stop_smcu
+from talk import main_by_version_1
 
 if __name__ == "__main__":
-    lab.main("smcr_v1_ends", ["a"], [*smcr_ends.CASES, only_version_1_was_spoken],
-             before=start_smcu(), after=stop_smcu, **VERSION_1)
+    main_by_version_1("smcr_v1_ends", smcr_ends.CASES)
