@@ -22,6 +22,7 @@
 #include "shim/libc.h"
 #include "shim/offer.h"
 #include "shim/quiet.h"
+#include "shim/settings.h"
 #include "shim/stream.h"
 #include "shim/urgent.h"
 
@@ -67,7 +68,7 @@ EXPORT int close(int fd)
 static void copied(int old, int fd)
 {
 	struct connection *connection = connection_get(old);
-	struct poller *poller = fd_poller(old);
+	struct poller *poller = connection || settings.sandboxed ? NULL : epoll_known(old);
 
 	if (connection) {
 		connection_dup(connection, fd);
@@ -83,7 +84,7 @@ EXPORT int dup(int fd)
 
 	libc_ready();
 	result = fd_limited(libc.dup(fd));
-	if (result >= 0 && fd_table_slot(fd) && fd_table_is_ours())
+	if (result >= 0 && fd_table_is_ours())
 		copied(fd, result);
 	return result;
 }
@@ -99,8 +100,8 @@ static int copy_to(int old, int fd, int flags, bool three)
 		errno = EBADF;
 		return -1;
 	}
-	ours = (fd_table_slot(old) || fd_table_slot(fd)) && fd_table_is_ours();
-	if (ours && old != fd && !(flags & ~O_CLOEXEC) && libc.fcntl(old, F_GETFD) >= 0)
+	ours = fd_table_is_ours();
+	if (ours && fd_table_slot(fd) && old != fd && !(flags & ~O_CLOEXEC) && libc.fcntl(old, F_GETFD) >= 0)
 		gone = let_go(fd);
 	result = three ? libc.dup3(old, fd, flags) : libc.dup2(old, fd);
 	if (ours && result >= 0 && old != fd)
@@ -154,6 +155,7 @@ static void owner_set(int fd)
 
 static int control(int (*real)(int, int, ...), int fd, int command, void *argument)
 {
+	const bool copies = command == F_DUPFD || command == F_DUPFD_CLOEXEC;
 	int result;
 
 	if (fd_is_hidden(fd)) {
@@ -161,11 +163,11 @@ static int control(int (*real)(int, int, ...), int fd, int command, void *argume
 		return -1;
 	}
 	result = real(fd, command, argument);
-	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
+	if (copies)
 		result = fd_limited(result);
-	if (result < 0 || fd_table_slot(fd) == 0 || !fd_table_is_ours())
+	if (result < 0 || (fd_table_slot(fd) == 0 && !copies) || !fd_table_is_ours())
 		return result;
-	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
+	if (copies)
 		copied(fd, result);
 	else if (command == F_SETFL)
 		status_flags_set(fd, (long)argument);

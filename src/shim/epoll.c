@@ -297,12 +297,25 @@ void epoll_orphan(struct connection *connection, int fd)
 		connection_pin(connection, REASON_OPTION);
 }
 
+/* The number by which we know it goes, and will soon be another file's. */
+static void go_on_by_another_number(struct poller *poller)
+{
+	for (int fd = 0; fd < fd_table_top(); fd++)
+		if (fd_poller(fd) == poller) {
+			atomic_store(&poller->epoll, fd);
+			return;
+		}
+}
+
 void epoll_closed(struct poller *poller, int fd)
 {
 	fd_table_set(fd, 0);
 	if (epoll_is_inherited(poller) || lock_take(&links, thread_id()) < 0)
 		return;
-	if (--poller->descriptors == 0) {
+	if (--poller->descriptors > 0) {
+		if (poller->epoll == fd)
+			go_on_by_another_number(poller);
+	} else {
 		while (poller->watches)
 			watch_end(poller->watches);
 		fd_unhide(poller->inner);
@@ -470,8 +483,12 @@ void epoll_settle_nested(const struct poller *self)
 
 void epoll_dup(struct poller *poller, int fd)
 {
+	const bool locked = lock_take(&links, thread_id()) == 0;
+
 	if (fd_table_set(fd, (uintptr_t)poller | FD_TAG_POLLER) && !epoll_is_inherited(poller))
 		poller->descriptors++;
+	if (locked)
+		lock_drop(&links);
 }
 
 /* The child is to find every list whole. */

@@ -13,6 +13,9 @@
  * the program's epoll, edge-triggered, with the poller's address as data, so that every wait in the
  * kernel wakes for it.
  *
+ * An epoll that gets a second number gets its poller at once, whatever is in it: the program may register by one
+ * of them and wait by the other.
+ *
  * A watch is *hot* while it stands in the poller's hot list: its readiness is computed from the
  * rings at each wait, without a system call.  Before a sleep, each hot watch found idle is *armed*
  * (the peer is to ring) and leaves the list; so does one found idle many times in a row.  A bell or
@@ -44,8 +47,8 @@
 /**
  * struct poller - beside one of the program's epolls
  * @lock: guards it and its watches
- * @epoll: the program's descriptor
- * @descriptors: how many descriptors lead here
+ * @epoll: one of the program's descriptors that lead here
+ * @descriptors: how many there are
  * @inner: the inner epoll (hidden), -1 until a watched connection is attached
  * @flag: where somebody waits for this epoll itself (epoll_nest.c): a hidden eventfd in it; else -1
  * @flagged: it is raised (looked at without the lock)
@@ -61,12 +64,13 @@
  * @active: something happened since idle pages were last given back
  * @takeovers: registrations taken over from the kernel so far
  * @asked_at: when the kernel was last asked without waiting, nanoseconds
+ * @rings_first: it had enough for all the program's room then: next it is the rings' turn
  * @habit: of waiting here; @vain_asks: waits since the kernel had something when it was asked meanwhile
  * @next_free: link of the pool
  */
 struct poller {
 	_Atomic uint32_t lock;
-	int epoll;
+	_Atomic int epoll;
 	int descriptors;
 	_Atomic int inner;
 	int flag;
@@ -85,6 +89,7 @@ struct poller {
 	_Atomic bool active;
 	_Atomic uint32_t takeovers;
 	_Atomic uint64_t asked_at;
+	_Atomic bool rings_first;
 	struct wait_habit habit;
 	_Atomic uint32_t vain_asks;
 	struct poller *next_free;
@@ -159,6 +164,14 @@ void epoll_flag(struct poller *poller, bool up);
 
 /* epoll_arm_hot - with the lock held: take what the inner epoll has, arm all; is one ready? */
 bool epoll_arm_hot(struct poller *poller);
+
+/*
+ * epoll_known - the poller beside @fd, made if @fd is an epoll that has none; else NULL
+ *
+ * Where an epoll gets a second number or is waited for itself it must have one: what is registered by one
+ * number is waited for by the other.
+ */
+struct poller *epoll_known(int fd);
 
 /* epoll_poller_of - the poller beside an epoll, made if there is none; NULL: no memory */
 struct poller *epoll_poller_of(int epoll);

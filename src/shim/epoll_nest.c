@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ring/lock.h"
@@ -24,12 +25,16 @@
 
 _Atomic uint32_t epoll_nested;
 
+/* Its file has no type and tells its name only in /proc. */
 static bool is_epoll(int fd)
 {
 	static const char wanted[] = "anon_inode:[eventpoll]";
 	char path[64], target[sizeof(wanted)];
+	struct stat status;
 	ssize_t length;
 
+	if (fstat(fd, &status) < 0 || (status.st_mode & S_IFMT))
+		return false;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	length = readlink(path, target, sizeof(target));
 	return length == (ssize_t)sizeof(wanted) - 1 &&
@@ -53,12 +58,17 @@ static void flag_make(struct poller *poller)
 	atomic_fetch_add(&epoll_nested, 1);
 }
 
-void epoll_note_nested(int fd)
+struct poller *epoll_known(int fd)
 {
 	struct poller *poller = fd_poller(fd);
 
-	if (!poller)
-		poller = is_epoll(fd) ? epoll_poller_of(fd) : NULL;
+	return poller || !is_epoll(fd) ? poller : epoll_poller_of(fd);
+}
+
+void epoll_note_nested(int fd)
+{
+	struct poller *poller = epoll_known(fd);
+
 	if (epoll_is_shared(poller))
 		poller = epoll_share(fd);
 	if (!poller || poller->flag >= 0 || epoll_is_shared(poller) ||

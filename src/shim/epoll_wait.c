@@ -241,21 +241,34 @@ static int ask_kernel(struct poller *poller, struct epoll_event *events, int mos
 }
 
 /*
- * What the rings have, and what the kernel has for the rest of the program's descriptors: asked for
- * at each wait of a leisurely program, and now and then of a busy one.
+ * Is it the kernel's turn to say what the rest of the program's descriptors have?  At each wait of a leisurely
+ * program, and now and then of a busy one; but not twice in a row where it has enough for all the room there is.
  */
+static bool is_kernels_turn(struct poller *poller)
+{
+	const uint64_t now = now_ns();
+
+	if (atomic_load_explicit(&poller->rings_first, memory_order_relaxed)) {
+		atomic_store_explicit(&poller->rings_first, false, memory_order_relaxed);
+		return false;
+	}
+	if (now - atomic_load_explicit(&poller->asked_at, memory_order_relaxed) < KERNEL_EVERY_NS)
+		return false;
+	atomic_store_explicit(&poller->asked_at, now, memory_order_relaxed);
+	return true;
+}
+
+/* What the rings have, and the kernel if it is its turn. */
 static int harvest_rings(struct poller *poller, struct epoll_event *events, int most)
 {
 	const uint32_t takeovers = atomic_load(&poller->takeovers);
-	const uint64_t now = now_ns();
 	int n = 0, first = 0;
 
-	if (now - atomic_load_explicit(&poller->asked_at, memory_order_relaxed) >=
-	    KERNEL_EVERY_NS) {
-		atomic_store_explicit(&poller->asked_at, now, memory_order_relaxed);
+	if (is_kernels_turn(poller))
 		first = ask_kernel(poller, events, most);
-	}
-	if (first < most && lock_take(&poller->lock, thread_id()) == 0) {
+	if (first == most)
+		atomic_store_explicit(&poller->rings_first, true, memory_order_relaxed);
+	else if (lock_take(&poller->lock, thread_id()) == 0) {
 		n = harvest(poller, events + first, most - first, first ? takeovers : UINT32_MAX);
 		atomic_store_explicit(&poller->active, true, memory_order_relaxed);
 		lock_drop(&poller->lock);
