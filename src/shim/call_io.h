@@ -124,21 +124,25 @@ static inline struct kernel_call call_io_held(struct connection *connection, enu
 
 /*
  * The frame of every receiving stand-in: KERNEL is the real call, RING the one on a connection that
- * has rings; -ESTALE: it has none any more (sandbox.h).
+ * has rings; -ESTALE: it has none any more (sandbox.h).  It may have got them while we slept, and others may
+ * have followed the switch: then what is in the ring comes before the end that the kernel tells of.
  */
 #define RECEIVE(KERNEL, RING, FLAGS)                                                               \
 	do {                                                                                       \
 		struct connection *connection;                                                     \
 		ssize_t result;                                                                    \
+		bool begun;                                                                        \
                                                                                                    \
 		libc_ready();                                                                      \
 		connection = call_io_enter(fd);                                                    \
 		if (!connection)                                                                   \
 			return KERNEL;                                                             \
-		if (call_io_begin(connection, FLAGS)) {                                            \
+		begun = call_io_begin(connection, FLAGS);                                          \
+		if (begun) {                                                                       \
 			IN_KERNEL(result, KERNEL, DIRECTION_RECEIVE, FLAGS);                       \
 			result = call_io_end(connection, fd, FLAGS, result);                       \
-		} else {                                                                           \
+		}                                                                                  \
+		if (!begun || (result == 0 && is_attached(connection))) {                          \
 			result = RING;                                                             \
 			result = result == -ESTALE ? KERNEL : to_errno(result);                    \
 		}                                                                                  \

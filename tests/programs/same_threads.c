@@ -17,6 +17,7 @@
 #define THREADS 8
 #define RECORDS 1000
 #define RECORD 64
+#define PAIRS_OF_READERS 40
 
 struct work {
 	int fd;
@@ -76,6 +77,54 @@ static void *sum_bytes(void *argument)
 			work->wrong += in[i];
 	}
 	return NULL;
+}
+
+static _Atomic int taken;
+
+static void *read_one_record(void *argument)
+{
+	struct work *work = argument;
+	char record[RECORD];
+
+	work->count = (size_t)read(work->fd, record, sizeof(record));
+	taken++;
+	return NULL;
+}
+
+/* Is a message that is written now read within 2 seconds, which is after @before others? */
+static bool is_taken(int fd, int before)
+{
+	write_all(fd, "sixteen letters", 16);
+	for (int ms = 0; ms < 2000 && taken == before; ms++)
+		sleep_us(1000);
+	return taken > before;
+}
+
+/* Whoever takes the first message, the other is woken by the second. */
+static void two_readers_take_a_message_each(void)
+{
+	struct work work[2];
+	pthread_t threads[2];
+	int ends[2], missed = 0;
+
+	for (int i = 0; i < PAIRS_OF_READERS && !missed; i++) {
+		taken = 0;
+		connect_pair(ends);
+		for (int j = 0; j < 2; j++) {
+			work[j] = (struct work){.fd = ends[1]};
+			pthread_create(&threads[j], NULL, read_one_record, &work[j]);
+			let_block();
+		}
+		for (int j = 0; j < 2; j++)
+			missed += !is_taken(ends[0], j);
+		shutdown(ends[0], SHUT_WR);
+		for (int j = 0; j < 2; j++) {
+			pthread_join(threads[j], NULL);
+			missed += work[j].count != 16;
+		}
+		pair_close(ends);
+	}
+	say("missed: %d", missed);
 }
 
 static void many_threads_read_from_one_connection(void)
@@ -392,6 +441,7 @@ static void small_messages_come_whole_all_the_time(void)
 
 const struct behaviour same_threads[] = {
 	{"many_threads_write_to_one_connection", many_threads_write_to_one_connection},
+	{"two_readers_take_a_message_each", two_readers_take_a_message_each},
 	{"many_threads_read_from_one_connection", many_threads_read_from_one_connection},
 	{"sixty_four_threads", sixty_four_threads},
 	{"sixty_four_on_one_epoll", sixty_four_on_one_epoll},
