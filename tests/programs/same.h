@@ -36,7 +36,7 @@ extern const struct behaviour same_back[], same_cancel[], same_cancel_held[], sa
 	same_io[], same_killed[], same_misc[], same_mixed[], same_option[],
 	same_option_late[], same_pass[], same_pass_far[], same_pass_odd[], same_poll[],
 	same_sandbox[], same_sandbox_wait[], same_signal[], same_socket[], same_start[],
-	same_threads[], same_vector[];
+	same_stdio[], same_threads[], same_vector[];
 
 /* same_go_on - what 'same go-on FD TIMES' does, for a behaviour that executes it; does not return */
 void same_go_on(int fd, int times);
