@@ -17,6 +17,7 @@
 #include "shim/fd_table.h"
 #include "shim/libc.h"
 #include "shim/pass.h"
+#include "shim/place.h"
 #include "shim/quiet.h"
 #include "shim/stream.h"
 #include "shim/user_memory.h"
@@ -210,15 +211,39 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int fl
 					(uint64_t)limit.tv_nsec);
 }
 
+/* How many bytes the vectors have; a stream_call. */
+static ssize_t total_of(struct connection *connection, int fd, const struct iovec *iov, int count,
+			int flags)
+{
+	(void)connection, (void)fd, (void)flags;
+	return (ssize_t)place_total(iov, count);
+}
+
+static bool is_whole(const struct msghdr *message, ssize_t sent)
+{
+	struct msghdr own;
+
+	return user_copy(&own, message, sizeof(own)) &&
+	       sent >= call_io_with_vectors(total_of, NULL, -1, own.msg_iov, own.msg_iovlen, 0);
+}
+
+/* As in the kernel, a message that was sent in part is the last, and no call has more than IOV_MAX. */
 EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags)
 {
-	unsigned int i;
+	unsigned int i = 0;
 
 	libc_ready();
+	if (count > IOV_MAX)
+		count = IOV_MAX;
 	if (!is_ours(fd) && !any_may(pass_may_take, messages, count))
 		return libc.sendmmsg(fd, messages, count, flags);
-	for (i = 0; i < count; i++)
-		if (!note_length(&messages[i], send_message(fd, &messages[i].msg_hdr, flags)))
+	while (i < count) {
+		const ssize_t n = send_message(fd, &messages[i].msg_hdr, flags);
+
+		if (!note_length(&messages[i], n))
 			break;
+		if (!is_whole(&messages[i++].msg_hdr, n))
+			break;
+	}
 	return i || !count ? (int)i : -1;
 }
