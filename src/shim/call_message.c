@@ -163,23 +163,20 @@ static bool note_length(struct mmsghdr *message, ssize_t n)
 }
 
 /* The time is looked at after each message only, as the kernel does; false when it is out. */
-static bool time_is_left(struct timespec *timeout, uint64_t deadline)
+static bool time_is_left(struct timespec *timeout, const struct timespec *limit, uint64_t start)
 {
-	uint64_t now, left;
 	struct timespec rest;
 
 	if (!timeout)
 		return true;
-	now = now_ns();
-	left = deadline > now ? deadline - now : 0;
-	rest.tv_sec = (time_t)(left / 1000000000);
-	rest.tv_nsec = (long)(left % 1000000000);
-	return user_copy(timeout, &rest, sizeof(rest)) && left;
+	rest = clock_rest(limit, now_ns() - start);
+	return user_copy(timeout, &rest, sizeof(rest)) && (rest.tv_sec || rest.tv_nsec);
 }
 
 static int receive_messages(int fd, struct mmsghdr *messages, unsigned int count, int flags,
-			    struct timespec *timeout, uint64_t deadline)
+			    struct timespec *timeout, const struct timespec *limit)
 {
+	const uint64_t start = timeout ? now_ns() : 0;
 	unsigned int i = 0;
 
 	while (i < count) {
@@ -190,7 +187,7 @@ static int receive_messages(int fd, struct mmsghdr *messages, unsigned int count
 		if (!note_length(&messages[i], n))
 			break;
 		i++;
-		if (!time_is_left(timeout, deadline))
+		if (!time_is_left(timeout, limit, start))
 			break;
 	}
 	return i || !count ? (int)i : -1;
@@ -206,9 +203,7 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int fl
 	    (timeout && (!user_copy(&limit, timeout, sizeof(limit)) || limit.tv_sec < 0 ||
 			 (unsigned long)limit.tv_nsec > 999999999)))
 		return libc.recvmmsg(fd, messages, count, flags, timeout);
-	return receive_messages(fd, messages, count, flags, timeout,
-				now_ns() + (uint64_t)limit.tv_sec * 1000000000ULL +
-					(uint64_t)limit.tv_nsec);
+	return receive_messages(fd, messages, count, flags, timeout, &limit);
 }
 
 /* How many bytes the vectors have; a stream_call. */
