@@ -206,7 +206,7 @@ ssize_t call_io_receive_all(struct connection *connection, int fd, const struct 
 
 	place_advance(&place, 0);
 	connection_sleep(connection);
-	for (; done < total; fd = connection_fd(connection, fd)) {
+	for (;; fd = connection_fd(connection, fd)) {
 		message.msg_iovlen = (size_t)place_vectors(&place, some, SIZE_MAX);
 		want = place_total(some, (int)message.msg_iovlen);
 		if (done && deadline == 0 && !settings.sandboxed)
@@ -223,7 +223,7 @@ ssize_t call_io_receive_all(struct connection *connection, int fd, const struct 
 			break;
 		done += (size_t)n;
 		place_advance(&place, (size_t)n);
-		if (rings && (size_t)n < want && is_attached(connection))
+		if (done == total || (rings && (size_t)n < want && is_attached(connection)))
 			break;
 	}
 	connection_wake(connection);
