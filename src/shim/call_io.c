@@ -206,7 +206,7 @@ ssize_t call_io_receive_all(struct connection *connection, int fd, const struct 
 
 	place_advance(&place, 0);
 	connection_sleep(connection);
-	for (; done < total; fd = connection_fd(connection, fd)) {
+	for (;; fd = connection_fd(connection, fd)) {
 		message.msg_iovlen = (size_t)place_vectors(&place, some, SIZE_MAX);
 		want = place_total(some, (int)message.msg_iovlen);
 		if (done && deadline == 0 && !settings.sandboxed)
@@ -223,7 +223,7 @@ ssize_t call_io_receive_all(struct connection *connection, int fd, const struct 
 			break;
 		done += (size_t)n;
 		place_advance(&place, (size_t)n);
-		if (rings && (size_t)n < want && is_attached(connection))
+		if (done == total || (rings && (size_t)n < want && is_attached(connection)))
 			break;
 	}
 	connection_wake(connection);
@@ -296,6 +296,14 @@ static int name_nobody(socklen_t *length)
 	return user_copy(length, &none, sizeof(none)) ? 0 : (int)to_errno(-EFAULT);
 }
 
+static ssize_t receive_all_from(int fd, const struct iovec *vector, int flags,
+				const struct sockaddr *address, socklen_t *length)
+{
+	const ssize_t n = receive_all(fd, vector, flags);
+
+	return n >= 0 && address && name_nobody(length) < 0 ? -1 : n;
+}
+
 static ssize_t receive_from(int fd, const struct iovec *vector, int flags, struct sockaddr *address,
 			    socklen_t *length)
 {
@@ -330,7 +338,7 @@ EXPORT ssize_t recvfrom(int fd, void *buffer, size_t size, int flags, struct soc
 	libc_ready();
 	call_io_pin_out_of_band(fd, flags);
 	if (call_io_waits_for_all(fd, flags))
-		return receive_all(fd, &vector, flags);
+		return receive_all_from(fd, &vector, flags, address, length);
 	return receive_from(fd, &vector, flags, address, length);
 }
 

@@ -17,6 +17,7 @@
 #include "shim/fd_table.h"
 #include "shim/libc.h"
 #include "shim/pass.h"
+#include "shim/place.h"
 #include "shim/quiet.h"
 #include "shim/stream.h"
 #include "shim/user_memory.h"
@@ -162,23 +163,20 @@ static bool note_length(struct mmsghdr *message, ssize_t n)
 }
 
 /* The time is looked at after each message only, as the kernel does; false when it is out. */
-static bool time_is_left(struct timespec *timeout, uint64_t deadline)
+static bool time_is_left(struct timespec *timeout, const struct timespec *limit, uint64_t start)
 {
-	uint64_t now, left;
 	struct timespec rest;
 
 	if (!timeout)
 		return true;
-	now = now_ns();
-	left = deadline > now ? deadline - now : 0;
-	rest.tv_sec = (time_t)(left / 1000000000);
-	rest.tv_nsec = (long)(left % 1000000000);
-	return user_copy(timeout, &rest, sizeof(rest)) && left;
+	rest = clock_rest(limit, now_ns() - start);
+	return user_copy(timeout, &rest, sizeof(rest)) && (rest.tv_sec || rest.tv_nsec);
 }
 
 static int receive_messages(int fd, struct mmsghdr *messages, unsigned int count, int flags,
-			    struct timespec *timeout, uint64_t deadline)
+			    struct timespec *timeout, const struct timespec *limit)
 {
+	const uint64_t start = timeout ? now_ns() : 0;
 	unsigned int i = 0;
 
 	while (i < count) {
@@ -189,7 +187,7 @@ static int receive_messages(int fd, struct mmsghdr *messages, unsigned int count
 		if (!note_length(&messages[i], n))
 			break;
 		i++;
-		if (!time_is_left(timeout, deadline))
+		if (!time_is_left(timeout, limit, start))
 			break;
 	}
 	return i || !count ? (int)i : -1;
@@ -205,20 +203,42 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int fl
 	    (timeout && (!user_copy(&limit, timeout, sizeof(limit)) || limit.tv_sec < 0 ||
 			 (unsigned long)limit.tv_nsec > 999999999)))
 		return libc.recvmmsg(fd, messages, count, flags, timeout);
-	return receive_messages(fd, messages, count, flags, timeout,
-				now_ns() + (uint64_t)limit.tv_sec * 1000000000ULL +
-					(uint64_t)limit.tv_nsec);
+	return receive_messages(fd, messages, count, flags, timeout, &limit);
 }
 
+/* How many bytes the vectors have; a stream_call. */
+static ssize_t total_of(struct connection *connection, int fd, const struct iovec *iov, int count,
+			int flags)
+{
+	(void)connection, (void)fd, (void)flags;
+	return (ssize_t)place_total(iov, count);
+}
+
+static bool is_whole(const struct msghdr *message, ssize_t sent)
+{
+	struct msghdr own;
+
+	return user_copy(&own, message, sizeof(own)) &&
+	       sent >= call_io_with_vectors(total_of, NULL, -1, own.msg_iov, own.msg_iovlen, 0);
+}
+
+/* As in the kernel, a message that was sent in part is the last, and no call has more than IOV_MAX. */
 EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags)
 {
-	unsigned int i;
+	unsigned int i = 0;
 
 	libc_ready();
+	if (count > IOV_MAX)
+		count = IOV_MAX;
 	if (!is_ours(fd) && !any_may(pass_may_take, messages, count))
 		return libc.sendmmsg(fd, messages, count, flags);
-	for (i = 0; i < count; i++)
-		if (!note_length(&messages[i], send_message(fd, &messages[i].msg_hdr, flags)))
+	while (i < count) {
+		const ssize_t n = send_message(fd, &messages[i].msg_hdr, flags);
+
+		if (!note_length(&messages[i], n))
 			break;
+		if (!is_whole(&messages[i++].msg_hdr, n))
+			break;
+	}
 	return i || !count ? (int)i : -1;
 }

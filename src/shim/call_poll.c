@@ -35,7 +35,6 @@
 
 #define ON_STACK 64 /* descriptors translated without asking for memory */
 #define PER_FD 3 /* what one attached connection becomes */
-#define NEVER UINT64_MAX
 #define DEAD_BELL_NS 5000000ULL
 
 /**
@@ -362,23 +361,13 @@ static int poll_translated(struct polling *polling, uint64_t deadline, const sig
 	}
 }
 
-static uint64_t deadline_of(const struct timespec *timeout)
-{
-	uint64_t length;
-
-	if (!timeout)
-		return NEVER;
-	length = (uint64_t)timeout->tv_sec * 1000000000ULL + (uint64_t)timeout->tv_nsec;
-	return length ? length + now_ns() : 0;
-}
-
 static int poll_entered(struct polling *polling, const struct timespec *timeout,
 			const sigset_t *mask)
 {
 	int n;
 
 	if (count_translated(polling))
-		return poll_translated(polling, deadline_of(timeout), mask);
+		return poll_translated(polling, clock_deadline(timeout), mask);
 	n = libc.ppoll(polling->fds, polling->count, timeout, mask);
 	if (n < 0)
 		return -errno;

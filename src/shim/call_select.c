@@ -3,6 +3,7 @@
  * Stand-ins: select, by way of poll
  */
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/select.h>
@@ -235,29 +236,38 @@ static int where_to_end(int n, int result)
 	return end < n ? end : 0;
 }
 
+/* As libc's: more microseconds than a second has are seconds, as many as there can be. */
+static struct timespec select_limit(const struct timeval *timeout)
+{
+	const time_t seconds = timeout->tv_usec / 1000000;
+	struct timespec limit = {.tv_sec = LONG_MAX, .tv_nsec = 999999999};
+
+	if (seconds <= LONG_MAX - timeout->tv_sec) {
+		limit.tv_sec = timeout->tv_sec + seconds;
+		limit.tv_nsec = timeout->tv_usec % 1000000 * 1000;
+	}
+	return limit;
+}
+
 static int select_ours_or_not(int n, fd_set *const program[3], struct timeval *timeout)
 {
 	struct timeval left = {0};
-	struct timespec limit;
-	uint64_t start, spent, whole;
+	struct timespec limit, rest;
+	uint64_t start;
 	bool ours;
 	int result;
 
 	if (timeout &&
 	    (!user_copy(&left, timeout, sizeof(left)) || left.tv_sec < 0 || left.tv_usec < 0))
 		return libc.select(n, program[0], program[1], program[2], timeout);
-	limit.tv_sec = left.tv_sec + left.tv_usec / 1000000;
-	limit.tv_nsec = left.tv_usec % 1000000 * 1000;
+	limit = select_limit(&left);
 	start = timeout ? now_ns() : 0;
 	result = select_all(program, n, timeout ? &limit : NULL, NULL, &ours);
 	if (!ours)
 		return libc.select(n, program[0], program[1], program[2], timeout);
 	if (timeout) { /* Linux tells what was left, if it can */
-		whole = (uint64_t)limit.tv_sec * 1000000000ULL + (uint64_t)limit.tv_nsec;
-		spent = now_ns() - start;
-		whole = spent < whole ? whole - spent : 0;
-		left.tv_sec = (time_t)(whole / 1000000000);
-		left.tv_usec = (suseconds_t)(whole % 1000000000 / 1000);
+		rest = clock_rest(&limit, now_ns() - start);
+		left = (struct timeval){.tv_sec = rest.tv_sec, .tv_usec = rest.tv_nsec / 1000};
 		(void)user_copy(timeout, &left, sizeof(left));
 	}
 	return (int)to_errno(result);

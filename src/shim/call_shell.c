@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "ring/lock.h"
+#include "shim/call_stdio.h"
 #include "shim/connection.h"
 #include "shim/libc.h"
 #include "shim/quiet.h"
@@ -253,7 +254,7 @@ static ssize_t pipe_read(void *cookie, char *buffer, size_t size)
 
 static ssize_t pipe_write(void *cookie, const char *buffer, size_t size)
 {
-	return libc.write(((const struct stream_child *)cookie)->fd, buffer, size);
+	return call_stdio_write(((const struct stream_child *)cookie)->fd, buffer, size);
 }
 
 static int pipe_seek(void *cookie, off64_t *offset, int whence)

@@ -13,6 +13,20 @@
 #include "shim/fd_table.h"
 #include "shim/libc.h"
 
+ssize_t call_stdio_write(int fd, const char *buffer, size_t size)
+{
+	size_t done = 0;
+	ssize_t n;
+
+	while (done < size) {
+		n = write(fd, buffer + done, size - done);
+		if (n <= 0)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
 /*
  * Standard I/O reads and writes inside libc, where we cannot see it: a stream on one of our sockets
  * gets functions that come back to us.
@@ -24,7 +38,7 @@ static ssize_t stdio_read(void *cookie, char *buffer, size_t size)
 
 static ssize_t stdio_write(void *cookie, const char *buffer, size_t size)
 {
-	return write((int)(intptr_t)cookie, buffer, size);
+	return call_stdio_write((int)(intptr_t)cookie, buffer, size);
 }
 
 static int stdio_seek(void *cookie, off64_t *offset, int whence)

@@ -29,7 +29,6 @@
 #define READ_BITS ((uint32_t)(EPOLLIN | EPOLLRDNORM | EPOLLRDHUP))
 #define ALWAYS_BITS ((uint32_t)(EPOLLHUP | EPOLLERR))
 #define END_BITS (EPOLLRDHUP | ALWAYS_BITS)
-#define NEVER UINT64_MAX
 
 /*
  * The bits of an edge-triggered registration that are an edge now; 0 for none.  As in the kernel,
@@ -475,15 +474,6 @@ static int sleep_in_kernel(struct poller *poller, int epoll, struct epoll_event 
 	return n < 0 ? -errno : n;
 }
 
-static uint64_t deadline_of(const struct timespec *timeout)
-{
-	if (!timeout)
-		return NEVER;
-	if (!timeout->tv_sec && !timeout->tv_nsec)
-		return 0;
-	return now_ns() + (uint64_t)timeout->tv_sec * 1000000000ULL + (uint64_t)timeout->tv_nsec;
-}
-
 /* We look ourselves. */
 static void lower_flag(struct poller *poller)
 {
@@ -497,7 +487,7 @@ int epoll_wait_for(struct poller *poller, int epoll, struct epoll_event *events,
 		   const struct timespec *timeout, const sigset_t *mask)
 {
 	const uint32_t runs = handler_runs.all;
-	const uint64_t deadline = deadline_of(timeout);
+	const uint64_t deadline = clock_deadline(timeout);
 	uint32_t takeovers;
 	bool inner, last = false, vain = false;
 	int n;

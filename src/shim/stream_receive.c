@@ -495,6 +495,43 @@ static ssize_t receive_rest(struct connection *connection, int fd, struct place 
 	return n == 0 ? -ESTALE : n;
 }
 
+/* What is there, or at its end?  -EAGAIN: nothing yet. */
+static ssize_t glance(struct connection *connection, int fd, const struct place *byte,
+		      struct call *call)
+{
+	ssize_t n = receive_some(connection, fd, byte, 1, MSG_PEEK | MSG_DONTWAIT, call);
+
+	/* A call that does not wait asks TCP from time to time only. */
+	if (n == -EAGAIN && receive_has_moved(connection))
+		n = ask_tcp(connection, fd, byte, MSG_PEEK);
+	if (n == -ESTALE && receive_has_moved(connection) && ring_available(&connection->receive))
+		return 1; /* it has just come */
+	return n == 0 ? due_or(connection, n) : n;
+}
+
+/*
+ * 0 bytes: with nothing there Linux waits once, and returns 0 whatever has ended the wait.  An error, or the
+ * time that is over, is for the next call.
+ */
+static ssize_t receive_nothing(struct connection *connection, int fd, int flags, struct call *call)
+{
+	uint8_t byte;
+	const struct iovec one = {.iov_base = &byte, .iov_len = sizeof(byte)};
+	const struct place place = {.iov = &one, .count = 1};
+	ssize_t n = glance(connection, fd, &place, call);
+
+	if (n == -EAGAIN && !stream_is_nonblocking(connection, flags)) {
+		if (call->deadline == 0)
+			call->deadline = stream_deadline(fd, DIRECTION_RECEIVE);
+		call->partial = true; /* any signal ends it */
+		n = receive_some(connection, fd, &place, 1, MSG_PEEK, call);
+		if (n != -ESTALE && !stream_is_nonblocking(connection, flags))
+			n = stream_result(connection, 1, n);
+	}
+	stream_leave(connection, call);
+	return n > 0 ? 0 : n;
+}
+
 ssize_t stream_receive_until(struct connection *connection, int fd, const struct iovec *iov,
 			     int count, int flags, uint64_t *deadline)
 {
@@ -512,8 +549,7 @@ ssize_t stream_receive_until(struct connection *connection, int fd, const struct
 	if (flags & (MSG_OOB | MSG_ERRQUEUE))
 		return kernel_receive(connection, fd, &place, flags);
 	if (total == 0)
-		return kernel_receive(connection, connection_state_fd(connection, fd), &place,
-				      flags | MSG_DONTWAIT);
+		return stream_result(connection, 0, receive_nothing(connection, fd, flags, &call));
 	place_advance(&place, 0);
 	do {
 		bool in_ring = receive_has_moved(connection);

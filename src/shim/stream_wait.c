@@ -19,7 +19,6 @@
 #include "shim/stand_in.h"
 #include "shim/stream.h"
 
-#define NO_DEADLINE UINT64_MAX
 #define LOW_WATER_NS 1000000ULL
 #define BELL_IS_DEAD_NS 5000000ULL /* how often to look when the bell can no longer wake us */
 
@@ -66,14 +65,18 @@ static bool may_go_on(struct connection *connection, enum way way, const struct 
 uint64_t stream_deadline(int fd, enum way way)
 {
 	struct timeval limit;
+	struct timespec timeout;
 	socklen_t length = sizeof(limit);
 	int option = way == DIRECTION_SEND ? SO_SNDTIMEO : SO_RCVTIMEO;
+	uint64_t deadline;
 
 	if (libc.getsockopt(fd, SOL_SOCKET, option, &limit, &length) < 0 ||
 	    (limit.tv_sec == 0 && limit.tv_usec == 0))
-		return NO_DEADLINE;
-	return now_ns() + (uint64_t)limit.tv_sec * 1000000000ULL +
-	       (uint64_t)limit.tv_usec * 1000ULL;
+		return NEVER;
+	timeout.tv_sec = limit.tv_sec;
+	timeout.tv_nsec = limit.tv_usec * 1000;
+	deadline = clock_deadline(&timeout);
+	return deadline == NEVER ? NEVER - 1 : deadline; /* however long, it is_timed() */
 }
 
 static int sleep_in_poll(struct connection *connection, int fd, enum way way, uint64_t deadline,
@@ -94,22 +97,22 @@ static int sleep_in_poll(struct connection *connection, int fd, enum way way, ui
 	struct timespec rest;
 	int n;
 
-	if (deadline != NO_DEADLINE && now >= deadline)
+	if (deadline != NEVER && now >= deadline)
 		return -EAGAIN;
 	/* A half close that we know of would wake us for ever. */
 	if (way == DIRECTION_SEND && (atomic_load(&peer_writer(connection)->marks) & MARK_SHUT))
 		fds[0].events = 0;
-	if (bell_is_dead && (limit == NO_DEADLINE || limit > now + BELL_IS_DEAD_NS))
+	if (bell_is_dead && (limit == NEVER || limit > now + BELL_IS_DEAD_NS))
 		limit = now + BELL_IS_DEAD_NS;
 	/* TCP's own mark counts without what was read already, and without the ring. */
 	if (way == DIRECTION_RECEIVE && has_low_water(connection) &&
-	    (limit == NO_DEADLINE || limit > now + LOW_WATER_NS))
+	    (limit == NEVER || limit > now + LOW_WATER_NS))
 		limit = now + LOW_WATER_NS;
-	if (trims && (limit == NO_DEADLINE || limit > now + STREAM_IDLE_NS))
+	if (trims && (limit == NEVER || limit > now + STREAM_IDLE_NS))
 		limit = now + STREAM_IDLE_NS;
 	rest.tv_sec = (time_t)((limit - now) / 1000000000ULL);
 	rest.tv_nsec = (long)((limit - now) % 1000000000ULL);
-	n = libc.ppoll(fds, 2, limit == NO_DEADLINE ? NULL : &rest, NULL);
+	n = libc.ppoll(fds, 2, limit == NEVER ? NULL : &rest, NULL);
 	if (n < 0)
 		return -errno;
 	if (n == 0 && trims)
@@ -124,7 +127,7 @@ static int sleep_in_poll(struct connection *connection, int fd, enum way way, ui
 /* Any handler interrupts such a wait, else only one without SA_RESTART. */
 static bool is_timed(const struct call *call)
 {
-	return call->partial || call->deadline != NO_DEADLINE;
+	return call->partial || call->deadline != NEVER;
 }
 
 static bool is_interrupted(const struct call *call)

@@ -38,7 +38,7 @@ static const struct behaviour *const topics[] = {
 	same_pass, same_pass_odd, same_sandbox, same_sandbox_wait, same_clone, same_misc, same_killed,
 	same_cancel, same_mixed, same_socket, same_holders, same_start, same_every_option,
 	same_epoll_fork, same_back, same_pass_far, same_option_late, same_destroyed,
-	same_cancel_held,
+	same_cancel_held, same_stdio, same_nothing,
 };
 
 void say(const char *format, ...)

@@ -393,6 +393,26 @@ static void sendto_and_recvfrom(void)
 	pair_close(ends);
 }
 
+static void recvfrom_of_all_names_nobody(void)
+{
+	struct sockaddr_in from;
+	struct sockaddr *name = (struct sockaddr *)&from;
+	socklen_t length = sizeof(from);
+	char in[10];
+	int ends[2];
+
+	pair_open(ends);
+	memset(&from, 0x55, sizeof(from));
+	say_call("write", write(ends[0], "abcdefghi", 9));
+	say_call("recvfrom", recvfrom(ends[1], in, 3, MSG_WAITALL, name, &length));
+	say("address length %u, family %x", length, from.sin_family);
+	length = (socklen_t)-1;
+	say_call("recvfrom -1", recvfrom(ends[1], in, 3, MSG_WAITALL, name, &length));
+	say_call("recvfrom nowhere", recvfrom(ends[1], in, 3, MSG_WAITALL, name, no_access()));
+	say_call("what is left", recv(ends[1], in, 10, MSG_DONTWAIT));
+	pair_close(ends);
+}
+
 static void odd_flags(void)
 {
 	char in[10];
@@ -550,6 +570,7 @@ const struct behaviour same_io[] = {
 	{"bad_addresses_are_efault", bad_addresses_are_efault},
 	{"a_buffer_that_ends_early_is_efault", a_buffer_that_ends_early_is_efault},
 	{"sendto_and_recvfrom", sendto_and_recvfrom},
+	{"recvfrom_of_all_names_nobody", recvfrom_of_all_names_nobody},
 	{"odd_flags", odd_flags},
 	{"urgent_data", urgent_data},
 	{"urgent_data_behind_much_else", urgent_data_behind_much_else},

@@ -114,6 +114,35 @@ static void send_time_out_after_some(void)
 	pair_close(ends);
 }
 
+static int to_drain;
+
+static void drain_it(void)
+{
+	drain(to_drain);
+}
+
+/* In nanoseconds these would be a tenth of a second, were they counted in 64 bits. */
+static void time_outs_of_a_thousand_years(void)
+{
+	const struct timeval time = {73786976295, 0};
+	char in[10];
+	int ends[2];
+
+	pair_open(ends);
+	say_call("for receiving",
+		 setsockopt(ends[1], SOL_SOCKET, SO_RCVTIMEO, &time, sizeof(time)));
+	say_call("for sending", setsockopt(ends[0], SOL_SOCKET, SO_SNDTIMEO, &time, sizeof(time)));
+	send_later(ends[0], "late", 400);
+	say_call("recv", recv(ends[1], in, sizeof(in), 0));
+	send_later_join();
+	fill(ends[0]);
+	to_drain = ends[1];
+	run_later(drain_it, 400);
+	say_call("send", send(ends[0], "x", 1, 0));
+	run_later_join();
+	pair_close(ends);
+}
+
 static void low_water_mark(void)
 {
 	struct pollfd wanted;
@@ -282,6 +311,7 @@ const struct behaviour same_option[] = {
 	{"receive_time_out_set_before_the_move", receive_time_out_set_before_the_move},
 	{"send_time_out", send_time_out},
 	{"send_time_out_after_some", send_time_out_after_some},
+	{"time_outs_of_a_thousand_years", time_outs_of_a_thousand_years},
 	{"low_water_mark", low_water_mark},
 	{"how_much_is_queued", how_much_is_queued},
 	{"what_the_socket_says", what_the_socket_says},

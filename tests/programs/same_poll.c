@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* poll, ppoll, select, pselect: on sockets that moved, mixed with what cannot move */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -427,6 +428,99 @@ static void poll_and_epoll_see_urgent_data_before_other_data(void)
 	close(epoll);
 }
 
+/* Wait as @waits does with the longest time there is for what comes later. */
+static void wait_for_long(const char *what, const int ends[2], int (*waits)(int fd))
+{
+	char in[10];
+
+	send_later(ends[0], "late", 50);
+	say_call(what, waits(ends[1]));
+	send_later_join();
+	say_call("read", recv(ends[1], in, sizeof(in), MSG_DONTWAIT));
+}
+
+static const struct timespec for_ever = {LONG_MAX, 999999999};
+
+static int long_ppoll(int fd)
+{
+	struct pollfd wanted = {fd, POLLIN, 0};
+
+	return ppoll(&wanted, 1, &for_ever, NULL);
+}
+
+static int select_for(int fd, struct timeval time)
+{
+	fd_set in;
+	int n;
+
+	FD_ZERO(&in);
+	FD_SET(fd, &in);
+	n = select(fd + 1, &in, NULL, NULL, &time);
+	say("much is left: %s", time.tv_sec > LONG_MAX / 2 ? "yes" : "no");
+	return n;
+}
+
+static int long_select(int fd)
+{
+	return select_for(fd, (struct timeval){LONG_MAX, 999999});
+}
+
+static int select_of_too_many_microseconds(int fd)
+{
+	return select_for(fd, (struct timeval){LONG_MAX, 2000000});
+}
+
+static int long_pselect(int fd)
+{
+	fd_set in;
+
+	FD_ZERO(&in);
+	FD_SET(fd, &in);
+	return pselect(fd + 1, &in, NULL, NULL, &for_ever, NULL);
+}
+
+static int long_epoll_pwait2(int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+	const int epoll = epoll_create1(0);
+	int n;
+
+	epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+	n = epoll_pwait2(epoll, &event, 1, &for_ever, NULL);
+	close(epoll);
+	return n;
+}
+
+/* Linux looks at the time behind a message. */
+static int long_recvmmsg(int fd)
+{
+	struct timespec time = {LONG_MAX, 0};
+	char first, second;
+	struct iovec parts[2] = {{&first, 1}, {&second, 1}};
+	struct mmsghdr messages[2] = {{.msg_hdr = {.msg_iov = &parts[0], .msg_iovlen = 1}},
+				      {.msg_hdr = {.msg_iov = &parts[1], .msg_iovlen = 1}}};
+	int n = recvmmsg(fd, messages, 2, 0, &time);
+
+	say("much is left: %s", time.tv_sec > LONG_MAX / 2 ? "yes" : "no");
+	return n;
+}
+
+static void the_longest_times(void)
+{
+	int ends[2];
+
+	pair_open(ends);
+	wait_for_long("ppoll", ends, long_ppoll);
+	wait_for_long("select", ends, long_select);
+	wait_for_long("select", ends, select_of_too_many_microseconds);
+	wait_for_long("pselect", ends, long_pselect);
+	wait_for_long("epoll_pwait2", ends, long_epoll_pwait2);
+	say_call("write", write(ends[0], "x", 1));
+	settle();
+	wait_for_long("recvmmsg", ends, long_recvmmsg);
+	pair_close(ends);
+}
+
 const struct behaviour same_poll[] = {
 	{"poll_tells_readable_and_writable", poll_tells_readable_and_writable},
 	{"poll_waits_its_time", poll_waits_its_time},
@@ -444,5 +538,6 @@ const struct behaviour same_poll[] = {
 	{"poll_sees_urgent_data", poll_sees_urgent_data},
 	{"poll_and_epoll_see_urgent_data_before_other_data",
 	 poll_and_epoll_see_urgent_data_before_other_data},
+	{"the_longest_times", the_longest_times},
 	{NULL, NULL},
 };

@@ -219,6 +219,93 @@ static void sendmmsg_and_recvmmsg(void)
 	pair_close(ends);
 }
 
+static uint64_t arrived;
+static bool arrived_right;
+static int arrives_at;
+
+static void read_to_the_end(void)
+{
+	static char in[10000];
+	ssize_t n;
+
+	arrived = 0;
+	arrived_right = true;
+	while ((n = read(arrives_at, in, sizeof(in))) > 0) {
+		arrived_right &= pattern_check(4, arrived, in, (size_t)n) == (size_t)n;
+		arrived += (uint64_t)n;
+	}
+}
+
+/* What is told of a call that sent @count of @messages: false when one before the last was short. */
+static bool only_the_last_is_short(const struct mmsghdr *messages, int count, size_t *sent)
+{
+	*sent = 0;
+	for (int i = 0; i < count; i++) {
+		*sent += messages[i].msg_len;
+		if (i < count - 1 && messages[i].msg_len != messages[i].msg_hdr.msg_iov->iov_len)
+			return false;
+	}
+	return true;
+}
+
+/* While somebody reads there is room again behind a message that found too little. */
+static void send_many_to_a_reader(void)
+{
+	enum { MESSAGES = 64, PART = 100000, TOTAL = 16 << 20 };
+	struct mmsghdr messages[MESSAGES] = {0};
+	struct iovec parts[MESSAGES];
+	size_t done = 0, sent;
+	bool ended = true;
+	int ends[2], n;
+
+	pair_open(ends);
+	pattern_fill(4, 0, same_block, TOTAL + MESSAGES * PART);
+	set_nonblocking(ends[0], 1);
+	arrives_at = ends[1];
+	run_later(read_to_the_end, 50);
+	while (done < TOTAL && ended) {
+		for (int i = 0; i < MESSAGES; i++) {
+			parts[i] = (struct iovec){same_block + done + i * PART, PART};
+			messages[i].msg_hdr =
+				(struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
+		}
+		n = sendmmsg(ends[0], messages, MESSAGES, 0);
+		if (n < 0 && errno != EAGAIN)
+			die("sendmmsg");
+		ended = only_the_last_is_short(messages, n, &sent);
+		done += sent;
+	}
+	shutdown(ends[0], SHUT_WR);
+	run_later_join();
+	say("only the last is short: %s", ended ? "yes" : "no");
+	say("arrived all: %s, right: %s", arrived == done ? "yes" : "no",
+	    arrived_right ? "yes" : "no");
+	pair_close(ends);
+}
+
+/* Often enough to meet that moment. */
+static void sendmmsg_ends_with_a_short_message(void)
+{
+	for (int i = 0; i < 4; i++)
+		send_many_to_a_reader();
+}
+
+static void sendmmsg_of_too_many(void)
+{
+	enum { MANY = IOV_MAX + 6 };
+	static struct mmsghdr messages[MANY];
+	struct iovec part = {(char[]){"a"}, 1};
+	int ends[2];
+
+	pair_open(ends);
+	for (int i = 0; i < MANY; i++)
+		messages[i].msg_hdr = (struct msghdr){.msg_iov = &part, .msg_iovlen = 1};
+	say_call("sendmmsg", sendmmsg(ends[0], messages, MANY, 0));
+	say("the last %u, the next %u", messages[IOV_MAX - 1].msg_len, messages[IOV_MAX].msg_len);
+	say_call("arrived", (ssize_t)drain(ends[1]));
+	pair_close(ends);
+}
+
 static void positions_make_no_sense(void)
 {
 	struct iovec part = {(char[]){"abc"}, 3};
@@ -289,6 +376,8 @@ const struct behaviour same_vector[] = {
 	{"sendmsg_with_a_name_and_control", sendmsg_with_a_name_and_control},
 	{"peek_with_recvmsg", peek_with_recvmsg},
 	{"sendmmsg_and_recvmmsg", sendmmsg_and_recvmmsg},
+	{"sendmmsg_ends_with_a_short_message", sendmmsg_ends_with_a_short_message},
+	{"sendmmsg_of_too_many", sendmmsg_of_too_many},
 	{"positions_make_no_sense", positions_make_no_sense},
 	{"preadv2_at_no_position", preadv2_at_no_position},
 	{"fortified_calls", fortified_calls},
