@@ -244,6 +244,7 @@ static int watch_signals(struct daemon *daemon)
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* what may not be made is an error, and that pair stays TCP */
 	daemon->signals = (struct loop_watch){signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
 					      on_signal, daemon};
 	if (daemon->signals.fd < 0)

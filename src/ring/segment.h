@@ -24,6 +24,7 @@
 #define SMCU_RING_SEGMENT_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -158,7 +159,18 @@ static inline int segment_bytes_valid(uint64_t ring_bytes)
 }
 
 /**
- * segment_create - make a segment: a memfd of segment_size(), sealed SHRINK, GROW and SEAL
+ * segment_file - make a memfd of @bytes, sealed SHRINK, GROW and SEAL
+ *
+ * A process that may not write files of that size (RLIMIT_FSIZE) would be killed by SIGXFSZ for it:
+ * segment_file_may_be() says whether it may.
+ *
+ * Return: a close-on-exec descriptor, or -errno; -EFBIG: it may not.
+ */
+int segment_file(const char *name, uint64_t bytes);
+bool segment_file_may_be(uint64_t bytes);
+
+/**
+ * segment_create - segment_file() of segment_size()
  * @ring_bytes: see segment_bytes_valid()
  *
  * Return: a close-on-exec descriptor, or -errno.

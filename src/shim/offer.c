@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "bpf/tcp_option.h"
+#include "ring/segment.h"
 #include "shim/clock.h"
 #include "shim/fd_table.h"
 #include "shim/libc.h"
@@ -90,7 +91,7 @@ static bool may_offer(const struct connection *connection)
 	if (settings.sandboxed || atomic_load(&connection->offer) == OFFER_NEVER)
 		return false;
 	session_learn_policy(OFFER_PATIENCE_MS);
-	return settings.offer;
+	return settings.offer && segment_file_may_be(segment_size(settings.ring_bytes));
 }
 
 /* Are there descriptors for it, and for what was offered before?  (Who accepts cannot know: remote_hand_over().) */

@@ -8,10 +8,10 @@
 #include <unistd.h>
 
 #include "ring/lock.h"
+#include "ring/segment.h"
 #include "shim/fd_table.h"
 #include "shim/libc.h"
 #include "shim/memory.h"
-#include "shim/quiet.h"
 
 #define KNOWN 64U /* side segments that connections may lie in: inherited or passed on */
 
@@ -222,15 +222,10 @@ static struct side_header *segment_make(void)
 	struct segment *segment = place();
 	struct side_header *made;
 	void *memory;
-	int fd = segment ? memfd_create("smcu-side", MFD_CLOEXEC | MFD_ALLOW_SEALING) : -1;
+	int fd = segment ? segment_file("smcu-side", SIDE_BYTES) : -1;
 
 	if (fd < 0)
 		return NULL;
-	if (ftruncate(fd, (off_t)SIDE_BYTES) < 0 ||
-	    libc.fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
-		quiet_close(fd);
-		return NULL;
-	}
 	memory = map_segment(fd);
 	fd = fd_hide(fd);
 	if (memory == MAP_FAILED || fd < 0) {

@@ -255,6 +255,37 @@ static void try_to_map(size_t megabytes)
 }
 
 /* The limit is on what the program uses, not a library that it does not know of. */
+/* A limit on files' sizes has nothing to do with connections, made before it or after. */
+static void say_with_small_files(rlim_t bytes)
+{
+	const struct rlimit low = {bytes, bytes};
+	int ends[2];
+	char in[10];
+
+	say_call("setrlimit", setrlimit(RLIMIT_FSIZE, &low));
+	pair_open(ends);
+	say_call("write", write(ends[0], "abc", 3));
+	say_call("read", read(ends[1], in, 10));
+	pair_close(ends);
+}
+
+static void files_may_not_be_large(void)
+{
+	say_with_small_files(20 << 20);
+	say_with_small_files(1000);
+	say_with_small_files(0);
+}
+
+static void files_may_not_be_large_any_more(void)
+{
+	int ends[2];
+
+	pair_open(ends);
+	say_with_small_files(1000);
+	pair_warm(ends);
+	pair_close(ends);
+}
+
 static void the_address_space_is_limited(void)
 {
 #ifdef __SANITIZE_ADDRESS__
@@ -339,6 +370,8 @@ const struct behaviour same_descriptor[] = {
 	{"a_vfork_child_sets_its_limits", a_vfork_child_sets_its_limits},
 	{"a_refused_limit_changes_nothing", a_refused_limit_changes_nothing},
 	{"the_address_space_is_limited", the_address_space_is_limited},
+	{"files_may_not_be_large", files_may_not_be_large},
+	{"files_may_not_be_large_any_more", files_may_not_be_large_any_more},
 	{"a_duplicate_is_the_same_socket", a_duplicate_is_the_same_socket},
 	{"duplicates_share_nonblocking", duplicates_share_nonblocking},
 	{"dup2_over_a_moved_socket_closes_it", dup2_over_a_moved_socket_closes_it},
