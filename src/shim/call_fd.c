@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shim/call_fd.h"
 #include "shim/call_stdio.h"
 #include "shim/connection.h"
 #include "shim/epoll.h"
@@ -36,25 +37,29 @@ static struct connection *let_go(int fd)
 	struct poller *poller = fd_poller(fd);
 
 	if (connection)
-		connection_close(connection, fd);
+		connection_close(connection, fd, fd);
 	else if (poller)
 		epoll_closed(poller, fd);
 	return connection;
 }
 
-EXPORT int close(int fd)
+/* Of a descriptor that the program can have: no call of ours is needed but the real one? */
+static bool is_plain(int fd)
+{
+	return fd_table_slot(fd) == 0 || (!fd_is_hidden(fd) && !fd_table_is_ours());
+}
+
+int call_fd_close(int fd)
 {
 	struct connection *connection;
 	int result, error;
 
-	libc_ready();
 	if (fd_is_hidden(fd)) {
 		errno = EBADF;
 		return -1;
 	}
-	if (fd_table_slot(fd) == 0 || !fd_table_is_ours())
-		return libc.close(fd);
-	pthread_testcancel(); /* from here on it is given up */
+	if (is_plain(fd))
+		return quiet_close(fd);
 	connection = let_go(fd);
 	result = quiet_close(fd);
 	error = errno;
@@ -62,6 +67,16 @@ EXPORT int close(int fd)
 		connection_put(connection);
 	errno = error;
 	return result;
+}
+
+EXPORT int close(int fd)
+{
+	libc_ready();
+	if (is_plain(fd))
+		return libc.close(fd);
+	if (!fd_is_hidden(fd))
+		pthread_testcancel(); /* from here on it is given up */
+	return call_fd_close(fd);
 }
 
 /* @fd became one more name for what @old is. */

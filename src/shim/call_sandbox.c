@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "shim/call_fork.h"
+#include "shim/call_number.h"
 #include "shim/fd_table.h"
 #include "shim/libc.h"
 #include "shim/sandbox.h"
@@ -93,8 +94,8 @@ syscall(long number, ...)
 		return -1;
 	}
 #endif
-	if (number == SYS_close_range) /* as who was built for an older libc calls it */
-		return close_range((unsigned int)a[0], (unsigned int)a[1], (int)a[2]);
+	if (call_by_number(number, a, &result))
+		return result;
 	if (__builtin_expect(fork_is_one(number, a), 0))
 		return fork_by_system_call(number, a);
 	locks_in = by_seccomp(number, a);

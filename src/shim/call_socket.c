@@ -36,6 +36,8 @@ EXPORT int socket(int domain, int type, int protocol)
 	family = settings.off ? 0 : smc_name_family(domain, type, protocol);
 	fd = fd_limited(family ? libc.socket(family, type, IPPROTO_TCP)
 			       : libc.socket(domain, type, protocol));
+	if (fd >= 0)
+		connection_forget(fd);
 	if (fd >= 0 && !settings.off && (family || is_tcp(domain, type, protocol)))
 		connection = connection_new(fd);
 	if (connection && family) {
@@ -165,6 +167,7 @@ static void accepted(int listener, int fd, int flags)
 	struct smc_name name;
 	bool may_offer = true;
 
+	connection_forget(fd);
 	if (settings.sandboxed)
 		return; /* it stays TCP, and what there is to know of it would have to be asked */
 	connection = connection_get(listener);

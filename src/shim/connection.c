@@ -63,15 +63,6 @@ static void pool_give(struct connection *connection)
 	lock_drop(&pool_lock);
 }
 
-void connection_forget(int fd)
-{
-	struct connection *stale = connection_get(fd);
-
-	if (!stale)
-		return;
-	connection_close(stale, fd);
-	connection_put(stale);
-}
 
 struct connection *connection_new(int fd)
 {
@@ -198,7 +189,7 @@ static void say_good_bye(struct connection *connection, int fd)
 
 	if (!is_alone(connection))
 		return;
-	if (receive_has_moved(connection) && ring_available(&connection->receive)) {
+	if (fd >= 0 && receive_has_moved(connection) && ring_available(&connection->receive)) {
 		/* As TCP: closing with data unread resets. */
 		const struct linger reset = {.l_onoff = 1, .l_linger = 0};
 
@@ -207,7 +198,8 @@ static void say_good_bye(struct connection *connection, int fd)
 	if (is_remote(connection)) {
 		atomic_fetch_or(&ours->marks, MARK_SHUT | MARK_CLOSED);
 		bell_tell_reader(connection);
-		remote_linger(connection, fd);
+		if (fd >= 0)
+			remote_linger(connection, fd);
 		return;
 	}
 	atomic_fetch_or(&ours->marks, MARK_CLOSED);
@@ -234,12 +226,12 @@ static void send_fin(struct connection *connection, int fd)
 		(void)libc.shutdown(fd, SHUT_WR);
 }
 
-/* The last descriptor goes. */
+/* The last descriptor goes, or (@fd is -1) went where we could not see it. */
 static void part(struct connection *connection, int fd)
 {
 	if (is_attached(connection))
 		say_good_bye(connection, fd);
-	else if (connection_phase(connection) == PHASE_OFFERED)
+	else if (fd >= 0 && connection_phase(connection) == PHASE_OFFERED)
 		send_fin(connection, fd);
 }
 
@@ -432,21 +424,33 @@ static void close_one_of_several(struct connection *connection, int fd)
 	epoll_orphan(connection, fd);
 }
 
-void connection_close(struct connection *connection, int fd)
+void connection_close(struct connection *connection, int number, int fd)
 {
 	uintptr_t slot = (uintptr_t)connection;
 
-	if (!atomic_compare_exchange_strong(&fd_table[fd], &slot, 0))
+	if (!atomic_compare_exchange_strong(&fd_table[number], &slot, 0))
 		return;
 	if (atomic_fetch_sub(&connection->descriptors, 1) > 1) {
-		close_one_of_several(connection, fd);
+		close_one_of_several(connection, number);
 		return;
 	}
 	epoll_forget(connection, -1);
-	if (!keep(connection, fd))
+	if (fd < 0 || !keep(connection, fd))
 		part(connection, fd);
 	atomic_store(&connection->fd, connection->kept);
 	connection_put(connection); /* the table's; the caller still has its own */
+}
+
+void connection_forget(int fd)
+{
+	struct connection *stale = connection_get(fd);
+
+	if (fd_poller(fd))
+		epoll_closed(fd_poller(fd), fd);
+	if (stale) {
+		connection_close(stale, fd, -1);
+		connection_put(stale);
+	}
 }
 
 int connection_fd(const struct connection *connection, int fd)

@@ -190,14 +190,15 @@ void connection_pin(struct connection *connection, enum reason reason);
 void connection_dup(struct connection *connection, int fd);
 
 /**
- * connection_close - the program gives @fd up
- * @connection: what connection_get(@fd) gave; the caller still puts it
+ * connection_close - the program gives @number up
+ * @connection: what connection_get(@number) gave; the caller still puts it
+ * @fd: the same, or -1: it is another file's already
  *
- * Says good-bye in the ring when it is the last descriptor; the caller then closes @fd for real.
+ * Says good-bye in the ring when it is the last descriptor; the caller then closes it for real.
  * Of two threads that close the same descriptor, one does.  While other threads sleep in calls, the
  * socket stays open for them, as it does in the kernel, and the last to leave says good-bye.
  */
-void connection_close(struct connection *connection, int fd);
+void connection_close(struct connection *connection, int number, int fd);
 
 /* connection_sleep - this call may sleep: the socket is to stay open; connection_wake() when it returns */
 static inline void connection_sleep(struct connection *connection)
@@ -218,7 +219,7 @@ static inline void connection_wake(struct connection *connection)
  */
 int connection_fd(const struct connection *connection, int fd);
 
-/* connection_forget - @fd is new: one of that number was closed where we could not see it */
+/* connection_forget - @fd is new: what had that number was closed where we could not see it */
 void connection_forget(int fd);
 
 /* connection_keep_no_segment - another process has, or may have, those that there are now */

@@ -34,7 +34,7 @@ char same_block[64 << 20];
 
 static const struct behaviour *const topics[] = {
 	same_io, same_vector, same_file, same_option, same_close, same_signal, same_poll,
-	same_epoll, same_epoll_more, same_epoll_names, same_descriptor, same_fork, same_threads,
+	same_epoll, same_epoll_more, same_epoll_names, same_number, same_descriptor, same_fork, same_threads,
 	same_pass, same_pass_odd, same_sandbox, same_sandbox_wait, same_clone, same_misc, same_killed,
 	same_cancel, same_mixed, same_socket, same_holders, same_start, same_every_option,
 	same_epoll_fork, same_back, same_pass_far, same_option_late, same_destroyed,

@@ -33,7 +33,7 @@ extern char same_block[64 << 20];
 extern const struct behaviour same_back[], same_cancel[], same_cancel_held[], same_clone[],
 	same_close[], same_descriptor[], same_destroyed[], same_epoll[], same_epoll_fork[],
 	same_epoll_more[], same_epoll_names[], same_every_option[], same_file[], same_fork[],
-	same_holders[], same_io[], same_killed[], same_misc[], same_mixed[], same_nothing[], same_option[],
+	same_holders[], same_io[], same_killed[], same_misc[], same_mixed[], same_nothing[], same_number[], same_option[],
 	same_option_late[], same_pass[], same_pass_far[], same_pass_odd[], same_poll[],
 	same_sandbox[], same_sandbox_wait[], same_signal[], same_socket[], same_start[],
 	same_stdio[], same_threads[], same_vector[];
