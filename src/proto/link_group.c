@@ -18,6 +18,7 @@ struct link_group *link_group_create(struct proto_host *host, const struct link_
 	group->role = key->role;
 	group->version = key->version;
 	group->vlan = key->vlan;
+	memcpy(group->source, key->source, sizeof(group->source));
 	memcpy(group->peer_id, key->peer_id, sizeof(group->peer_id));
 	list_init(&group->candidates);
 	list_init(&group->rmbs);
@@ -61,6 +62,7 @@ static bool matches(const struct link_group *group, const struct link_group_key 
 
 	return group->role == key->role && group->vlan == key->vlan && !group->out_of_sync &&
 	       group->version == key->version &&
+	       memcmp(group->source, key->source, sizeof(key->source)) == 0 &&
 	       memcmp(group->peer_id, key->peer_id, sizeof(key->peer_id)) == 0 &&
 	       memcmp(link->peer.gid, key->gid, sizeof(key->gid)) == 0 &&
 	       (key->version > 1 || memcmp(link->peer_mac, key->mac, sizeof(key->mac)) == 0) &&

@@ -8,7 +8,7 @@
  *      └─declined, failed────────────────────────────────────────────────────────────────┘
  *
  * The server of the first connection is the server of the group for ever, so two hosts can have two.
- * The server decides: a Proposal goes to a group of the same peer, GID, VLAN and role that is neither
+ * The server decides: a Proposal goes to a group of the same peer, GID, VLAN, role and TCP address that is neither
  * out of sync nor full (255 connections, 255 keys of the peer) nor silent, else it is a *first contact* and
  * makes a new group.  While one is pending, further Proposals of that peer wait for it.  The client finds
  * the group by what the Accept says; if it has none the two hosts are out of sync: it declines so, and
@@ -31,9 +31,11 @@
  * the same, orderly; but either of them says DELETE LINK ALL, not orderly, when its connections are no more.  So
  * what ends the wait is a response or that.
  *
- * What a peer says of itself it can invent, and so be another for each connection.  So servers count by the TCP
- * address that it comes from: of PENDING groups there are PROTO_PENDING_MAX, and further first contacts are
- * declined; of ACTIVE ones without connections PROTO_IDLE_MAX, and the oldest ends for another.
+ * What a peer says of itself it can invent, and so be another for each connection, or somebody else.  So a server's
+ * group is for the TCP address that it was made from: nobody else can join it, wait for it, or end it by saying that
+ * it is lost.  (A host with two addresses has two groups.)  And servers count by that address: of PENDING groups there
+ * are PROTO_PENDING_MAX, and further first contacts are declined; of ACTIVE ones without connections PROTO_IDLE_MAX,
+ * and the oldest ends for another.
  *
  * ADD LINK is rejected: groups have one link.
  */
@@ -65,7 +67,7 @@ enum link_group_state { LINK_GROUP_PENDING, LINK_GROUP_ACTIVE, LINK_GROUP_ENDING
  * @peer_id: of the peer: server: as in its Proposals, client: as in its Accepts
  * @confirmed_id: server: as in its Confirm, which may say more
  * @vlan: of the TCP connections
- * @source: server: address that the first of them came from
+ * @source: server: address that all of them come from
  * @eid: v2: group of hosts that was agreed on
  * @max_connections, @max_links, @features: as negotiated
  * @direct: v2: no gateway between the hosts
@@ -122,11 +124,13 @@ struct link_group {
 /**
  * struct link_group_key - what a Proposal or an Accept must find again
  * @role: ours
+ * @source: server: the peer's address on TCP
  * @version: v1 compares @mac too
  * @queue_pair: 0: any
  */
 struct link_group_key {
 	enum proto_role role;
+	uint8_t source[16];
 	uint8_t version;
 	uint8_t peer_id[CLC_PEER_ID_SIZE];
 	uint8_t gid[CLC_GID_SIZE];

@@ -62,7 +62,6 @@ static void make_group(struct connection *connection, const struct link_group_ke
 		rendezvous_decline(connection, CLC_NO_MEMORY);
 		return;
 	}
-	memcpy(group->source, rendezvous->facts.peer, sizeof(group->source));
 	memcpy(group->eid, negotiation->eid, sizeof(group->eid));
 	group->release = negotiation->release;
 	group->max_connections = negotiation->max_connections;
@@ -84,6 +83,7 @@ void server_select(struct connection *connection)
 				     .vlan = rendezvous->facts.vlan};
 	struct link_group *group, *pending;
 
+	memcpy(key.source, rendezvous->facts.peer, sizeof(key.source));
 	memcpy(key.peer_id, rendezvous->peer.id, sizeof(key.peer_id));
 	memcpy(key.gid, rendezvous->peer.gid, sizeof(key.gid));
 	memcpy(key.mac, rendezvous->peer.mac, sizeof(key.mac));
