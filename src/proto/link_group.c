@@ -84,7 +84,7 @@ struct link_group *link_group_find(struct proto_host *host, const struct link_gr
 
 		if (!matches(group, key))
 			continue;
-		if (group->state == LINK_GROUP_PENDING)
+		if (group->state == LINK_GROUP_PENDING && !group->stalled)
 			*pending = group;
 		else if (group->state == LINK_GROUP_ACTIVE && takes_another(group))
 			return group;
@@ -174,6 +174,12 @@ static void candidates_go_on(struct link_group *group)
 		list_remove(&connection->waiting);
 		server_select(connection);
 	}
+}
+
+void link_group_stall(struct link_group *group)
+{
+	group->stalled = true;
+	candidates_go_on(group);
 }
 
 static const uint8_t *peer_name(const struct link_group *group)

@@ -10,7 +10,8 @@
  * The server of the first connection is the server of the group for ever, so two hosts can have two.
  * The server decides: a Proposal goes to a group of the same peer, GID, VLAN, role and TCP address that is neither
  * out of sync nor full (255 connections, 255 keys of the peer) nor silent, else it is a *first contact* and
- * makes a new group.  While one is pending, further Proposals of that peer wait for it.  The client finds
+ * makes a new group.  While one is pending, further Proposals of that peer wait for it; if it takes longer than
+ * PROTO_GROUP_WAIT, one of them makes another group, and the others wait for that one.  The client finds
  * the group by what the Accept says; if it has none the two hosts are out of sync: it declines so, and
  * the server ends that group with all its connections.  Where the client does not even answer CONFIRM RKEY, it may
  * have been started anew: that connection, and later ones, go to another group.
@@ -63,6 +64,7 @@ enum link_group_state { LINK_GROUP_PENDING, LINK_GROUP_ACTIVE, LINK_GROUP_ENDING
  * @release: of v2
  * @little: the peer writes v2 lengths with the least significant byte first, so we do
  * @out_of_sync: takes no more connections
+ * @stalled: the first contact takes long: nobody waits for it any more
  * @silent: a request of ours was not answered, and nothing has come since: takes none until something does
  * @peer_id: of the peer: server: as in its Proposals, client: as in its Accepts
  * @confirmed_id: server: as in its Confirm, which may say more
@@ -94,6 +96,7 @@ struct link_group {
 	uint8_t release;
 	bool little;
 	bool out_of_sync;
+	bool stalled;
 	bool silent;
 	uint8_t peer_id[CLC_PEER_ID_SIZE];
 	uint8_t confirmed_id[CLC_PEER_ID_SIZE];
@@ -151,13 +154,16 @@ struct link_group *link_group_create(struct proto_host *host, const struct link_
 
 /**
  * link_group_find - one with @key that takes another connection
- * @pending: set to one with @key that may become so
+ * @pending: set to one with @key that may become so, and is worth waiting for
  */
 struct link_group *link_group_find(struct proto_host *host, const struct link_group_key *key,
 				   struct link_group **pending);
 
 /* link_group_find_link - client: the latest with a link as in @key, however full */
 struct link_group *link_group_find_link(struct proto_host *host, const struct link_group_key *key);
+
+/* link_group_stall - PENDING for too long: those who wait for it choose again */
+void link_group_stall(struct link_group *group);
 
 /* link_group_join - make @connection a member and give it a token; false if there is no room */
 bool link_group_join(struct link_group *group, struct connection *connection);

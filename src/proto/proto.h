@@ -52,6 +52,7 @@ struct rmb;
 #define PROTO_CONFIRM_LINK_CLIENT_WAIT 6000U /* Declines must not cross; Linux's takes 5 s */
 #define PROTO_ADD_LINK_WAIT 2000U
 #define PROTO_DECLINE_GRACE 1000U /* for the peer's Decline, after one of the three before */
+#define PROTO_GROUP_WAIT 2000U /* for the first contact of another connection */
 #define PROTO_LLC_WAIT 2000U /* for the response of an LLC flow, or the end of a link group */
 #define PROTO_TEST_LINK_IDLE 30000U
 #define PROTO_TEST_LINK_WAIT 2000U

@@ -91,11 +91,17 @@ void server_select(struct connection *connection)
 	if (group && link_group_join(group, connection)) {
 		rendezvous_want_buffer(connection);
 	} else if (pending) {
-		rendezvous_wait(connection, RENDEZVOUS_GROUP, 0);
+		rendezvous_wait(connection, RENDEZVOUS_GROUP, PROTO_GROUP_WAIT);
+		rendezvous->awaited = pending;
 		list_append(&pending->candidates, &connection->waiting);
 	} else {
 		make_group(connection, &key);
 	}
+}
+
+void server_waited(struct connection *connection)
+{
+	link_group_stall(connection->rendezvous->awaited);
 }
 
 void server_accept(struct connection *connection)

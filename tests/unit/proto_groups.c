@@ -2,7 +2,7 @@
 /*
  * What peers that mean ill, or are slow, can do to the link groups of others
  */
-#include "proto.h"
+#include "proto_fallback.h"
 
 /* Names and GIDs are no secrets: who knows them must not come near the connections of their owner. */
 static void who_goes_by_a_peers_names_from_elsewhere_gets_another_group(void **state)
@@ -43,11 +43,46 @@ static void a_first_contact_is_waited_for_at_its_own_address_only(void **state)
 	tester_end(t);
 }
 
+/* The first contact's client may be dead, or 6 seconds from giving up. */
+static void a_first_contact_that_stalls_is_not_waited_for_any_longer(void **state)
+{
+	struct tester *t = tester_new();
+	struct clc_message proposal = peer_proposal(false, true);
+	struct connection *first = server_with(t, &proposal), *waiting[3];
+	struct clc_message confirm = peer_side(t, CLC_CONFIRM, 2, true);
+	struct llc_message response = peer_confirm_link(2, true);
+
+	(void)state;
+	forget(t);
+	for (unsigned int i = 0; i < 3; i++)
+		waiting[i] = server_with(t, &proposal);
+	assert_null(find(t, PROTO_LINK_CREATE));
+	assert_int_equal(find(t, PROTO_TIMER_START)->action.number, PROTO_GROUP_WAIT);
+	expire(t, &waiting[1]->step);
+	tester_answer(t);
+	/* One makes a group, and the others wait for that: not a group for each. */
+	assert_int_equal(count_of(t, PROTO_LINK_CREATE), 1);
+	assert_int_equal(sent_clc(t).type, CLC_ACCEPT);
+	assert_true(sent_clc(t).flags & CLC_FIRST_CONTACT);
+	assert_true(waiting[0]->rendezvous->first_contact);
+	assert_ptr_not_equal(waiting[0]->group, first->group);
+	assert_ptr_equal(waiting[1]->rendezvous->awaited, waiting[0]->group);
+	assert_ptr_equal(waiting[2]->rendezvous->awaited, waiting[0]->group);
+	/* The slow one may come to an end all the same, and is as good as any from then on. */
+	give_clc(first, &confirm);
+	tester_answer(t);
+	give_llc(&first->group->link, &response);
+	assert_int_equal(first->state, CONNECTION_ACTIVE);
+	assert_ptr_equal(server_with(t, &proposal)->group, first->group);
+	tester_end(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_goes_by_a_peers_names_from_elsewhere_gets_another_group),
 		cmocka_unit_test(a_first_contact_is_waited_for_at_its_own_address_only),
+		cmocka_unit_test(a_first_contact_that_stalls_is_not_waited_for_any_longer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
