@@ -32,7 +32,7 @@ struct link_group *link_group_create(struct proto_host *host, const struct link_
 	return group;
 }
 
-bool link_group_admit(struct proto_host *host, const uint8_t source[16])
+bool link_group_admit(struct proto_host *host, enum proto_role role, const uint8_t source[16])
 {
 	unsigned int pending = 0, idle = 0;
 	struct link_group *oldest = NULL;
@@ -41,7 +41,7 @@ bool link_group_admit(struct proto_host *host, const uint8_t source[16])
 	{
 		struct link_group *group = list_owner(node, struct link_group, of_host);
 
-		if (group->role != PROTO_SERVER ||
+		if (group->role != role ||
 		    memcmp(group->source, source, sizeof(group->source)) != 0)
 			continue;
 		if (group->state == LINK_GROUP_PENDING)
@@ -62,7 +62,8 @@ static bool matches(const struct link_group *group, const struct link_group_key 
 
 	return group->role == key->role && group->vlan == key->vlan && !group->out_of_sync &&
 	       group->version == key->version &&
-	       memcmp(group->source, key->source, sizeof(key->source)) == 0 &&
+	       (key->role == PROTO_CLIENT ||
+		memcmp(group->source, key->source, sizeof(key->source)) == 0) &&
 	       memcmp(group->peer_id, key->peer_id, sizeof(key->peer_id)) == 0 &&
 	       memcmp(link->peer.gid, key->gid, sizeof(key->gid)) == 0 &&
 	       (key->version > 1 || memcmp(link->peer_mac, key->mac, sizeof(key->mac)) == 0) &&

@@ -36,7 +36,7 @@
  * group is for the TCP address that it was made from: nobody else can join it, wait for it, or end it by saying that
  * it is lost.  (A host with two addresses has two groups.)  And servers count by that address: of PENDING groups there
  * are PROTO_PENDING_MAX, and further first contacts are declined; of ACTIVE ones without connections PROTO_IDLE_MAX,
- * and the oldest ends for another.
+ * and the oldest ends for another.  A client, of which a server may want a new group each time, has the latter, too.
  *
  * ADD LINK is rejected: groups have one link.
  */
@@ -69,7 +69,7 @@ enum link_group_state { LINK_GROUP_PENDING, LINK_GROUP_ACTIVE, LINK_GROUP_ENDING
  * @peer_id: of the peer: server: as in its Proposals, client: as in its Accepts
  * @confirmed_id: server: as in its Confirm, which may say more
  * @vlan: of the TCP connections
- * @source: server: address that all of them come from
+ * @source: the peer's address on TCP: as a server that of all connections, as a client of the first
  * @eid: v2: group of hosts that was agreed on
  * @max_connections, @max_links, @features: as negotiated
  * @direct: v2: no gateway between the hosts
@@ -127,7 +127,7 @@ struct link_group {
 /**
  * struct link_group_key - what a Proposal or an Accept must find again
  * @role: ours
- * @source: server: the peer's address on TCP
+ * @source: the peer's address on TCP, which a server compares
  * @version: v1 compares @mac too
  * @queue_pair: 0: any
  */
@@ -143,11 +143,12 @@ struct link_group_key {
 };
 
 /**
- * link_group_admit - server: may a peer at this address have another link group?
+ * link_group_admit - may a peer at this address have another link group in this role?
  *
- * Ends the oldest of its idle ones if they are too many.
+ * Ends the oldest of its idle ones if they are too many.  The answer counts for servers: a client's groups in the
+ * making are as many as it has asked for itself.
  */
-bool link_group_admit(struct proto_host *host, const uint8_t source[16]);
+bool link_group_admit(struct proto_host *host, enum proto_role role, const uint8_t source[16]);
 
 /* link_group_create - for a first contact; NULL without memory */
 struct link_group *link_group_create(struct proto_host *host, const struct link_group_key *key);

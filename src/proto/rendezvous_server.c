@@ -56,7 +56,7 @@ static void make_group(struct connection *connection, const struct link_group_ke
 	const struct negotiation *negotiation = &rendezvous->negotiation;
 	struct link_group *group = NULL;
 
-	if (link_group_admit(connection->host, rendezvous->facts.peer))
+	if (link_group_admit(connection->host, PROTO_SERVER, rendezvous->facts.peer))
 		group = link_group_create(connection->host, key);
 	if (!group) {
 		rendezvous_decline(connection, CLC_NO_MEMORY);

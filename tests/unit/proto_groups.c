@@ -77,12 +77,40 @@ static void a_first_contact_that_stalls_is_not_waited_for_any_longer(void **stat
 	tester_end(t);
 }
 
+/* A server may call each contact a first one; a VIP may stand for many. */
+static void a_client_keeps_no_more_than_so_many_idle_groups(void **state)
+{
+	struct tester *t = tester_new();
+	struct connection *busy = connect_first(t, 2);
+	struct link_group *group = busy->group;
+	unsigned int active = 0;
+
+	(void)state;
+	for (unsigned int i = 0; i < PROTO_IDLE_MAX + 3; i++) {
+		struct connection *connection = connect_first(t, 2);
+		struct link *link = &connection->group->link;
+
+		connection_abort(connection);
+		complete(t, link);
+		if (connection->limit.running)
+			expire(t, &connection->limit);
+		forget(t);
+	}
+	list_each(node, after, &t->host.groups) active +=
+		list_owner(node, struct link_group, of_host)->state == LINK_GROUP_ACTIVE;
+	assert_int_equal(active, 1 + PROTO_IDLE_MAX);
+	assert_int_equal(busy->state, CONNECTION_ACTIVE);
+	assert_int_equal(group->state, LINK_GROUP_ACTIVE);
+	tester_end(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_goes_by_a_peers_names_from_elsewhere_gets_another_group),
 		cmocka_unit_test(a_first_contact_is_waited_for_at_its_own_address_only),
 		cmocka_unit_test(a_first_contact_that_stalls_is_not_waited_for_any_longer),
+		cmocka_unit_test(a_client_keeps_no_more_than_so_many_idle_groups),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
