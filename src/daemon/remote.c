@@ -516,6 +516,7 @@ void remotes_open(struct apps *apps)
 	list_init(&apps->remotes.late);
 	apps->remotes.count = 0;
 	apps->remotes.awake = false;
+	apps->remotes.maps_most = remote_maps_most();
 	loop_task_add(apps->loop, look_at_all, apps);
 }
 

@@ -124,6 +124,7 @@ static uint32_t refusal(const struct opening *opening, const struct rnic *rnic)
 	const struct config *config = apps->config;
 
 	if (opening->message->wish == RENDEZVOUS_DECLINE ||
+	    apps->remotes.maps > apps->remotes.maps_most ||
 	    session->user->connections >= config->connections_per_user ||
 	    session->user->memory > config->memory_per_user)
 		return CLC_NO_MEMORY;

@@ -157,6 +157,27 @@ static void a_limit_declines(void **state)
 	expect_decline(&end, CLC_NO_MEMORY);
 }
 
+/* So that no user's connections come near the number of areas beyond which the kernel maps nothing more. */
+static void what_would_take_too_many_mappings_is_declined(void **state)
+{
+	const unsigned int most = world.apps.remotes.maps_most;
+	struct clc_message message;
+	struct end end;
+
+	(void)state;
+	assert_true(most > 1000);
+	world.apps.remotes.maps_most = 0;
+	end_open(&end, RENDEZVOUS_CLIENT);
+	world.apps.remotes.maps_most = most;
+	expect_decline(&end, CLC_NO_MEMORY);
+	eventually(world.apps.remotes.maps == 0);
+	end_open(&end, RENDEZVOUS_CLIENT);
+	assert_int_equal(world.apps.remotes.maps, 1);
+	eventually(peer_clc(&end, &message));
+	assert_int_equal(message.type, CLC_PROPOSAL);
+	end_free(&end);
+}
+
 static void beyond_twice_the_limit_is_a_reset(void **state)
 {
 	struct end ends[4], end;
@@ -252,6 +273,7 @@ int main(void)
 		TEST(ends_of_pairs_whose_others_are_closed_are_taken),
 		TEST(descriptors_of_another_kind_end_the_session),
 		TEST(a_limit_declines),
+		TEST(what_would_take_too_many_mappings_is_declined),
 		TEST(beyond_twice_the_limit_is_a_reset),
 		TEST(a_rule_declines),
 		TEST(a_connection_that_passes_no_adapter_is_declined),
