@@ -80,7 +80,7 @@ enum link_group_state { LINK_GROUP_PENDING, LINK_GROUP_ACTIVE, LINK_GROUP_ENDING
  * @rkeys: the peer's
  * @rmbs: ours; @resting: how many of them rest
  * @flow: the RMB whose exchange is under way, or NULL
- * @flow_deletes: it is DELETE RKEY
+ * @flow_deletes: it is DELETE RKEY; @undeleted: how many of those in a row were not answered
  * @flows: RMBs that wait for theirs
  * @flow_timer: of @flow; when ENDING, of the end
  * @said: when ENDING: our last message is out
@@ -117,6 +117,7 @@ struct link_group {
 	unsigned int resting;
 	struct rmb *flow;
 	bool flow_deletes;
+	unsigned int undeleted;
 	struct list flows;
 	struct proto_timer flow_timer;
 	bool said;

@@ -104,6 +104,51 @@ static void a_client_keeps_no_more_than_so_many_idle_groups(void **state)
 	tester_end(t);
 }
 
+/* A later contact that gets an Accept, declines, and does not let go of the key. */
+static void keep_a_key(struct tester *t, struct link_group *group, bool answer)
+{
+	struct clc_message proposal = peer_proposal(false, true);
+	struct clc_message decline = peer_decline(2, CLC_NO_MEMORY);
+	struct llc_message message = {.version = 2, .type = LLC_TEST_LINK};
+	struct connection *connection;
+
+	give_llc(&group->link, &message); /* it is there */
+	forget(t);
+	connection = server_with(t, &proposal);
+	assert_ptr_equal(connection->group, group);
+	assert_true(sent_llc(t, LLC_CONFIRM_RKEY, &message));
+	message.flags = LLC_RESPONSE;
+	give_llc(&group->link, &message);
+	give_clc(connection, &decline);
+	complete(t, &group->link);
+	assert_true(sent_llc(t, LLC_DELETE_RKEY, &message));
+	message.flags = LLC_RESPONSE;
+	if (answer)
+		give_llc(&group->link, &message);
+	else
+		expire(t, &group->flow_timer);
+}
+
+/* Each would stay registered until the group ends, and that need not happen. */
+static void a_peer_that_lets_go_of_no_key_loses_the_group(void **state)
+{
+	struct tester *t = tester_new();
+	struct connection *first = serve(t, 2);
+	struct link_group *group = first->group;
+
+	(void)state;
+	for (unsigned int i = 0; i < RKEY_UNDELETED_MOST - 1; i++)
+		keep_a_key(t, group, false);
+	keep_a_key(t, group, true); /* in a row, that is */
+	for (unsigned int i = 0; i < RKEY_UNDELETED_MOST - 1; i++)
+		keep_a_key(t, group, false);
+	assert_int_equal(group->state, LINK_GROUP_ACTIVE);
+	keep_a_key(t, group, false);
+	assert_int_equal(group->state, LINK_GROUP_ENDING);
+	assert_ptr_equal(find(t, PROTO_RESET)->action.connection, first);
+	tester_end(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -111,6 +156,7 @@ int main(void)
 		cmocka_unit_test(a_first_contact_is_waited_for_at_its_own_address_only),
 		cmocka_unit_test(a_first_contact_that_stalls_is_not_waited_for_any_longer),
 		cmocka_unit_test(a_client_keeps_no_more_than_so_many_idle_groups),
+		cmocka_unit_test(a_peer_that_lets_go_of_no_key_loses_the_group),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
