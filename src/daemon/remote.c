@@ -189,7 +189,8 @@ static void gone(struct remote *remote)
 /* Where the rendezvous led to, and how it ended. */
 static void phase_act(struct remote *remote, const struct proto_action *action)
 {
-	if (action->mute)
+	/* (a Proposal that is still here has asked nobody) */
+	if (action->mute && remote->tcp.negotiated[0])
 		tcp_option_remember_mute(&remote->apps->tcp_option, remote->peer.bytes);
 	switch (action->type) {
 	case PROTO_CONNECTED:
@@ -515,6 +516,7 @@ void remotes_open(struct apps *apps)
 	list_init(&apps->remotes.late);
 	apps->remotes.count = 0;
 	apps->remotes.awake = false;
+	apps->remotes.maps_most = remote_maps_most();
 	loop_task_add(apps->loop, look_at_all, apps);
 }
 

@@ -74,6 +74,7 @@ struct session;
  * @awake: they are being looked at; else all bells are armed, since @asleep_since (ns)
  * @touched: something has happened to one of them since the last look
  * @news: something was new in this turn
+ * @maps: segments that are mapped; @maps_most: from so many on connections are declined
  * @deserted: kept segments that the shim has given up
  * @wait: how long to look in vain; @habit: what was learned about it
  */
@@ -87,6 +88,8 @@ struct remotes {
 	bool awake;
 	bool touched;
 	bool news;
+	unsigned int maps;
+	unsigned int maps_most;
 	struct remote_map *deserted;
 	uint64_t asleep_since;
 	struct wait wait;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -47,6 +48,24 @@ static bool map_ring(int fd, uint8_t *at, unsigned int d, uint32_t ring_bytes, s
 	return map_part(fd, at, segment_near_offset(d), near) &&
 	       (bytes == near ||
 		map_part(fd, at + near, segment_far_offset(d, ring_bytes), bytes - near));
+}
+
+/* Of the kernel's areas: near and far of each ring; the page before them is one with the first. */
+#define AREAS 4U
+#define AREAS_DEFAULT 65530U
+
+/* The kernel lets a process have so many areas, and no mmap() works beyond. */
+unsigned int remote_maps_most(void)
+{
+	FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
+	unsigned int areas = AREAS_DEFAULT;
+
+	if (file) {
+		if (fscanf(file, "%u", &areas) != 1)
+			areas = AREAS_DEFAULT;
+		fclose(file);
+	}
+	return areas / 4 * 3 / AREAS;
 }
 
 /* One stretch of addresses, since each call to give some back makes other processors look. */
@@ -97,6 +116,7 @@ struct remote_map *remote_map_new(struct apps *apps, struct user *owner, int seg
 	map->apps = apps;
 	map->owner = owner;
 	map->charged = segment_size(message->ring_bytes);
+	apps->remotes.maps++;
 	users_keep(owner);
 	owner->memory += map->charged;
 	return map;
@@ -113,6 +133,7 @@ void remote_map_put(struct remote_map *map)
 	if (--map->users)
 		return;
 	munmap(map->control, map_size(map));
+	map->apps->remotes.maps--;
 	map->owner->memory -= map->charged;
 	users_let_go(&map->apps->users, map->owner);
 	free(map);

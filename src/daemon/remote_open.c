@@ -4,9 +4,11 @@
  */
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "daemon/address.h"
 #include "daemon/apps.h"
@@ -32,10 +34,24 @@ struct opening {
 	int fds[FD_COUNT];
 };
 
-static bool is_unix_stream(int fd)
+static bool has_no_name(int fd, int (*ask)(int, struct sockaddr *, socklen_t *))
+{
+	struct sockaddr_un name;
+	socklen_t size = sizeof(name);
+
+	return ask(fd, (struct sockaddr *)&name, &size) == 0 &&
+	       size == offsetof(struct sockaddr_un, sun_path);
+}
+
+/*
+ * An end of a socketpair.  What is connected to a name leads to a service, and what is written there would
+ * come from this daemon, and with its credentials.  (Who made the pair may have had another user id then.)
+ */
+static bool is_of_pair(int fd)
 {
 	return socket_option(fd, SOL_SOCKET, SO_DOMAIN) == AF_UNIX &&
-	       socket_option(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM;
+	       socket_option(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM &&
+	       has_no_name(fd, getsockname) && has_no_name(fd, getpeername);
 }
 
 static void dispose_from(const struct opening *opening, unsigned int i)
@@ -108,6 +124,7 @@ static uint32_t refusal(const struct opening *opening, const struct rnic *rnic)
 	const struct config *config = apps->config;
 
 	if (opening->message->wish == RENDEZVOUS_DECLINE ||
+	    apps->remotes.maps > apps->remotes.maps_most ||
 	    session->user->connections >= config->connections_per_user ||
 	    session->user->memory > config->memory_per_user)
 		return CLC_NO_MEMORY;
@@ -257,11 +274,11 @@ static bool fits(const struct opening *opening, unsigned int count)
 {
 	const int *fds = opening->fds;
 
-	if (!socket_is_tcp(fds[FD_TCP]) || !is_unix_stream(fds[FD_STAND_IN]))
+	if (!socket_is_tcp(fds[FD_TCP]) || !is_of_pair(fds[FD_STAND_IN]))
 		return false;
 	if (count == RENDEZVOUS_FDS_AGAIN)
 		return opening->message->segment;
-	return count == FD_COUNT && is_unix_stream(fds[FD_DATA]) && is_unix_stream(fds[FD_SPACE]);
+	return count == FD_COUNT && is_of_pair(fds[FD_DATA]) && is_of_pair(fds[FD_SPACE]);
 }
 
 void remote_open(struct session *session, const struct message_rendezvous *message, const int *fds,

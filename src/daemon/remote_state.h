@@ -119,6 +119,9 @@ void remote_remove(struct remote *remote);
 struct remote_map *remote_map_new(struct apps *apps, struct user *owner, int segment,
 				  const struct message_rendezvous *message, int *error);
 
+/* remote_maps_most - how many segments may be mapped, so that enough is left to decline others, and for all else */
+unsigned int remote_maps_most(void);
+
 /* remote_stream.c */
 
 /* remote_stream_open - both rings, after @remote->map */

@@ -352,14 +352,24 @@ void close_expired(struct connection *connection)
 		abnormal(connection);
 		close_flushed(connection);
 		connection_transmit(connection);
-	} else if (connection->flags & CDC_ABNORMAL_CLOSE) {
+	} else if (connection->flags & FINAL) {
 		connection->state = CONNECTION_CLOSED;
 	}
 	close_settle(connection);
 }
 
+/* Nobody is here any more, and all is said: a peer that never closes must not hold on to it for ever. */
+static void await_last_word(struct connection *connection)
+{
+	if (connection->application_closed && connection->flags & FINAL && !connection->owes &&
+	    !connection->pending && connection->state != CONNECTION_CLOSED &&
+	    !connection->limit.running)
+		proto_timer_start(connection->host, &connection->limit, PROTO_LAST_WORD_WAIT);
+}
+
 void close_settle(struct connection *connection)
 {
+	await_last_word(connection);
 	if (connection->fin_owed && !connection->owes && !connection->pending) {
 		connection_tell(connection, connection->fin_owed, 0, 0);
 		connection->fin_owed = PROTO_TCP_SEND;

@@ -27,7 +27,8 @@
  * read, it ends the connection.
  *
  * A connection that is CLOSED ends when the application has closed it and all its messages are
- * complete.  One that sent A and gets no answer ends after PROTO_ABORT_WAIT.
+ * complete.  One that sent A and gets no answer ends after PROTO_ABORT_WAIT, one that sent C after
+ * PROTO_LAST_WORD_WAIT: the peer has all that was written by then, can send nothing, and may close as late as it likes.
  */
 #ifndef SMCU_PROTO_CLOSE_H
 #define SMCU_PROTO_CLOSE_H
@@ -95,7 +96,7 @@ void close_by_force(struct connection *connection, int error);
 /* close_group_lost - there is no link any more */
 void close_group_lost(struct connection *connection);
 
-/* close_expired - flushing, or the answer, took too long */
+/* close_expired - flushing, the answer, or the last word took too long */
 void close_expired(struct connection *connection);
 
 /* close_settle - end the connection if nothing keeps it */

@@ -18,6 +18,7 @@ struct link_group *link_group_create(struct proto_host *host, const struct link_
 	group->role = key->role;
 	group->version = key->version;
 	group->vlan = key->vlan;
+	memcpy(group->source, key->source, sizeof(group->source));
 	memcpy(group->peer_id, key->peer_id, sizeof(group->peer_id));
 	list_init(&group->candidates);
 	list_init(&group->rmbs);
@@ -31,7 +32,7 @@ struct link_group *link_group_create(struct proto_host *host, const struct link_
 	return group;
 }
 
-bool link_group_admit(struct proto_host *host, const uint8_t source[16])
+bool link_group_admit(struct proto_host *host, enum proto_role role, const uint8_t source[16])
 {
 	unsigned int pending = 0, idle = 0;
 	struct link_group *oldest = NULL;
@@ -40,7 +41,7 @@ bool link_group_admit(struct proto_host *host, const uint8_t source[16])
 	{
 		struct link_group *group = list_owner(node, struct link_group, of_host);
 
-		if (group->role != PROTO_SERVER ||
+		if (group->role != role ||
 		    memcmp(group->source, source, sizeof(group->source)) != 0)
 			continue;
 		if (group->state == LINK_GROUP_PENDING)
@@ -61,6 +62,8 @@ static bool matches(const struct link_group *group, const struct link_group_key 
 
 	return group->role == key->role && group->vlan == key->vlan && !group->out_of_sync &&
 	       group->version == key->version &&
+	       (key->role == PROTO_CLIENT ||
+		memcmp(group->source, key->source, sizeof(key->source)) == 0) &&
 	       memcmp(group->peer_id, key->peer_id, sizeof(key->peer_id)) == 0 &&
 	       memcmp(link->peer.gid, key->gid, sizeof(key->gid)) == 0 &&
 	       (key->version > 1 || memcmp(link->peer_mac, key->mac, sizeof(key->mac)) == 0) &&
@@ -82,7 +85,7 @@ struct link_group *link_group_find(struct proto_host *host, const struct link_gr
 
 		if (!matches(group, key))
 			continue;
-		if (group->state == LINK_GROUP_PENDING)
+		if (group->state == LINK_GROUP_PENDING && !group->stalled)
 			*pending = group;
 		else if (group->state == LINK_GROUP_ACTIVE && takes_another(group))
 			return group;
@@ -172,6 +175,12 @@ static void candidates_go_on(struct link_group *group)
 		list_remove(&connection->waiting);
 		server_select(connection);
 	}
+}
+
+void link_group_stall(struct link_group *group)
+{
+	group->stalled = true;
+	candidates_go_on(group);
 }
 
 static const uint8_t *peer_name(const struct link_group *group)

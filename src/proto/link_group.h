@@ -8,9 +8,10 @@
  *      └─declined, failed────────────────────────────────────────────────────────────────┘
  *
  * The server of the first connection is the server of the group for ever, so two hosts can have two.
- * The server decides: a Proposal goes to a group of the same peer, GID, VLAN and role that is neither
+ * The server decides: a Proposal goes to a group of the same peer, GID, VLAN, role and TCP address that is neither
  * out of sync nor full (255 connections, 255 keys of the peer) nor silent, else it is a *first contact* and
- * makes a new group.  While one is pending, further Proposals of that peer wait for it.  The client finds
+ * makes a new group.  While one is pending, further Proposals of that peer wait for it; if it takes longer than
+ * PROTO_GROUP_WAIT, one of them makes another group, and the others wait for that one.  The client finds
  * the group by what the Accept says; if it has none the two hosts are out of sync: it declines so, and
  * the server ends that group with all its connections.  Where the client does not even answer CONFIRM RKEY, it may
  * have been started anew: that connection, and later ones, go to another group.
@@ -31,9 +32,11 @@
  * the same, orderly; but either of them says DELETE LINK ALL, not orderly, when its connections are no more.  So
  * what ends the wait is a response or that.
  *
- * What a peer says of itself it can invent, and so be another for each connection.  So servers count by the TCP
- * address that it comes from: of PENDING groups there are PROTO_PENDING_MAX, and further first contacts are
- * declined; of ACTIVE ones without connections PROTO_IDLE_MAX, and the oldest ends for another.
+ * What a peer says of itself it can invent, and so be another for each connection, or somebody else.  So a server's
+ * group is for the TCP address that it was made from: nobody else can join it, wait for it, or end it by saying that
+ * it is lost.  (A host with two addresses has two groups.)  And servers count by that address: of PENDING groups there
+ * are PROTO_PENDING_MAX, and further first contacts are declined; of ACTIVE ones without connections PROTO_IDLE_MAX,
+ * and the oldest ends for another.  A client, of which a server may want a new group each time, has the latter, too.
  *
  * ADD LINK is rejected: groups have one link.
  */
@@ -61,11 +64,12 @@ enum link_group_state { LINK_GROUP_PENDING, LINK_GROUP_ACTIVE, LINK_GROUP_ENDING
  * @release: of v2
  * @little: the peer writes v2 lengths with the least significant byte first, so we do
  * @out_of_sync: takes no more connections
+ * @stalled: the first contact takes long: nobody waits for it any more
  * @silent: a request of ours was not answered, and nothing has come since: takes none until something does
  * @peer_id: of the peer: server: as in its Proposals, client: as in its Accepts
  * @confirmed_id: server: as in its Confirm, which may say more
  * @vlan: of the TCP connections
- * @source: server: address that the first of them came from
+ * @source: the peer's address on TCP: as a server that of all connections, as a client of the first
  * @eid: v2: group of hosts that was agreed on
  * @max_connections, @max_links, @features: as negotiated
  * @direct: v2: no gateway between the hosts
@@ -76,7 +80,7 @@ enum link_group_state { LINK_GROUP_PENDING, LINK_GROUP_ACTIVE, LINK_GROUP_ENDING
  * @rkeys: the peer's
  * @rmbs: ours; @resting: how many of them rest
  * @flow: the RMB whose exchange is under way, or NULL
- * @flow_deletes: it is DELETE RKEY
+ * @flow_deletes: it is DELETE RKEY; @undeleted: how many of those in a row were not answered
  * @flows: RMBs that wait for theirs
  * @flow_timer: of @flow; when ENDING, of the end
  * @said: when ENDING: our last message is out
@@ -92,6 +96,7 @@ struct link_group {
 	uint8_t release;
 	bool little;
 	bool out_of_sync;
+	bool stalled;
 	bool silent;
 	uint8_t peer_id[CLC_PEER_ID_SIZE];
 	uint8_t confirmed_id[CLC_PEER_ID_SIZE];
@@ -112,6 +117,7 @@ struct link_group {
 	unsigned int resting;
 	struct rmb *flow;
 	bool flow_deletes;
+	unsigned int undeleted;
 	struct list flows;
 	struct proto_timer flow_timer;
 	bool said;
@@ -122,11 +128,13 @@ struct link_group {
 /**
  * struct link_group_key - what a Proposal or an Accept must find again
  * @role: ours
+ * @source: the peer's address on TCP, which a server compares
  * @version: v1 compares @mac too
  * @queue_pair: 0: any
  */
 struct link_group_key {
 	enum proto_role role;
+	uint8_t source[16];
 	uint8_t version;
 	uint8_t peer_id[CLC_PEER_ID_SIZE];
 	uint8_t gid[CLC_GID_SIZE];
@@ -136,24 +144,28 @@ struct link_group_key {
 };
 
 /**
- * link_group_admit - server: may a peer at this address have another link group?
+ * link_group_admit - may a peer at this address have another link group in this role?
  *
- * Ends the oldest of its idle ones if they are too many.
+ * Ends the oldest of its idle ones if they are too many.  The answer counts for servers: a client's groups in the
+ * making are as many as it has asked for itself.
  */
-bool link_group_admit(struct proto_host *host, const uint8_t source[16]);
+bool link_group_admit(struct proto_host *host, enum proto_role role, const uint8_t source[16]);
 
 /* link_group_create - for a first contact; NULL without memory */
 struct link_group *link_group_create(struct proto_host *host, const struct link_group_key *key);
 
 /**
  * link_group_find - one with @key that takes another connection
- * @pending: set to one with @key that may become so
+ * @pending: set to one with @key that may become so, and is worth waiting for
  */
 struct link_group *link_group_find(struct proto_host *host, const struct link_group_key *key,
 				   struct link_group **pending);
 
 /* link_group_find_link - client: the latest with a link as in @key, however full */
 struct link_group *link_group_find_link(struct proto_host *host, const struct link_group_key *key);
+
+/* link_group_stall - PENDING for too long: those who wait for it choose again */
+void link_group_stall(struct link_group *group);
 
 /* link_group_join - make @connection a member and give it a token; false if there is no room */
 bool link_group_join(struct link_group *group, struct connection *connection);

@@ -52,12 +52,14 @@ struct rmb;
 #define PROTO_CONFIRM_LINK_CLIENT_WAIT 6000U /* Declines must not cross; Linux's takes 5 s */
 #define PROTO_ADD_LINK_WAIT 2000U
 #define PROTO_DECLINE_GRACE 1000U /* for the peer's Decline, after one of the three before */
+#define PROTO_GROUP_WAIT 2000U /* for the first contact of another connection */
 #define PROTO_LLC_WAIT 2000U /* for the response of an LLC flow, or the end of a link group */
 #define PROTO_TEST_LINK_IDLE 30000U
 #define PROTO_TEST_LINK_WAIT 2000U
 #define PROTO_LINGER 600000U /* of a link group without connections, unless configured */
 #define PROTO_LINGER_CLIENT_MORE 10000U /* no server reuses what its client has dropped */
 #define PROTO_UNREAD_FLUSH 2000U /* for sending after a close that leaves data unread */
+#define PROTO_LAST_WORD_WAIT 60000U /* for the peer's close after ours, as TCP's FIN-WAIT-2 of nobody's socket */
 #define PROTO_ABORT_WAIT 6000U /* for the peer's answer to an abnormal close */
 
 #define PROTO_CONNECTIONS_MAX 255U /* of a link group */
@@ -74,7 +76,7 @@ enum proto_role { PROTO_CLIENT, PROTO_SERVER };
 
 enum proto_timer_purpose {
 	PROTO_TIMER_STEP, /* connection: the present wait of the rendezvous */
-	PROTO_TIMER_LIMIT, /* connection: all of the rendezvous; later: flush, abort */
+	PROTO_TIMER_LIMIT, /* connection: all of the rendezvous; later: flush, abort, last word */
 	PROTO_TIMER_FLOW, /* link group: the LLC flow under way, or the end */
 	PROTO_TIMER_LINGER, /* link group: without connections */
 	PROTO_TIMER_TEST, /* link: TEST LINK */

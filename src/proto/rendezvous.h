@@ -6,7 +6,7 @@
  *
  *   client                                  server
  *   ──Proposal──>                           PROPOSAL: negotiate; RESOLVE the way (v2)
- *   ACCEPT                                  GROUP: wait while one to this client is pending
+ *   ACCEPT                                  GROUP: wait while one to this client is pending, not for ever
  *                                           LINK (first contact), BUFFER: register the RMB
  *                                           KEY (later contact): CONFIRM RKEY
  *                              <──Accept──
@@ -75,6 +75,7 @@ enum rendezvous_step {
  * @tcp_ended: no Decline will come any more
  * @proposal: server: as received
  * @peer: server: as in the Proposal, client: as in the Accept; of v2 with its GID for v2
+ * @awaited: server: the link group whose first contact is waited for
  * @routed: through a gateway
  * @next_hop: its MAC
  * @accept: client: as received
@@ -93,6 +94,7 @@ struct rendezvous {
 	bool add_link_seen;
 	bool tcp_ended;
 	struct clc_peer peer;
+	struct link_group *awaited;
 	bool routed;
 	uint8_t next_hop[CLC_MAC_SIZE];
 	struct clc_message proposal;
@@ -216,6 +218,9 @@ void server_proposed(struct connection *connection, const struct clc_message *pr
 void server_resolved(struct connection *connection, enum rendezvous_route route);
 void server_accept(struct connection *connection);
 void server_confirmed(struct connection *connection, const struct clc_message *confirm);
+
+/* server_waited - for another's first contact, for long enough */
+void server_waited(struct connection *connection);
 
 /* server_select - find or make a link group */
 void server_select(struct connection *connection);

@@ -31,6 +31,7 @@ static struct link_group_key key_of(const struct connection *connection)
 				     .queue_pair = rendezvous->accept.accept.r.queue_pair,
 				     .vlan = rendezvous->facts.vlan};
 
+	memcpy(key.source, rendezvous->facts.peer, sizeof(key.source));
 	memcpy(key.peer_id, rendezvous->peer.id, sizeof(key.peer_id));
 	memcpy(key.gid, rendezvous->peer.gid, sizeof(key.gid));
 	memcpy(key.mac, rendezvous->peer.mac, sizeof(key.mac));
@@ -43,9 +44,11 @@ static void make_group(struct connection *connection)
 	const struct rendezvous *rendezvous = connection->rendezvous;
 	const struct negotiation *negotiation = &rendezvous->negotiation;
 	struct link_group_key key = key_of(connection);
-	struct link_group *group = link_group_create(connection->host, &key);
+	struct link_group *group;
 	uint32_t diagnosis;
 
+	(void)link_group_admit(connection->host, PROTO_CLIENT, key.source);
+	group = link_group_create(connection->host, &key);
 	if (!group) {
 		rendezvous_decline(connection, CLC_NO_MEMORY);
 		return;

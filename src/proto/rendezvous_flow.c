@@ -285,6 +285,9 @@ static void step_expired(struct connection *connection)
 	case RENDEZVOUS_ACCEPT:
 		rendezvous_decline(connection, CLC_TIMEOUT_CONFIRM_LINK);
 		break;
+	case RENDEZVOUS_GROUP:
+		server_waited(connection);
+		break;
 	case RENDEZVOUS_CONFIRM:
 		rendezvous_fail(connection, ETIMEDOUT);
 		break;

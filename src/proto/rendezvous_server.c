@@ -56,13 +56,12 @@ static void make_group(struct connection *connection, const struct link_group_ke
 	const struct negotiation *negotiation = &rendezvous->negotiation;
 	struct link_group *group = NULL;
 
-	if (link_group_admit(connection->host, rendezvous->facts.peer))
+	if (link_group_admit(connection->host, PROTO_SERVER, rendezvous->facts.peer))
 		group = link_group_create(connection->host, key);
 	if (!group) {
 		rendezvous_decline(connection, CLC_NO_MEMORY);
 		return;
 	}
-	memcpy(group->source, rendezvous->facts.peer, sizeof(group->source));
 	memcpy(group->eid, negotiation->eid, sizeof(group->eid));
 	group->release = negotiation->release;
 	group->max_connections = negotiation->max_connections;
@@ -84,6 +83,7 @@ void server_select(struct connection *connection)
 				     .vlan = rendezvous->facts.vlan};
 	struct link_group *group, *pending;
 
+	memcpy(key.source, rendezvous->facts.peer, sizeof(key.source));
 	memcpy(key.peer_id, rendezvous->peer.id, sizeof(key.peer_id));
 	memcpy(key.gid, rendezvous->peer.gid, sizeof(key.gid));
 	memcpy(key.mac, rendezvous->peer.mac, sizeof(key.mac));
@@ -91,11 +91,17 @@ void server_select(struct connection *connection)
 	if (group && link_group_join(group, connection)) {
 		rendezvous_want_buffer(connection);
 	} else if (pending) {
-		rendezvous_wait(connection, RENDEZVOUS_GROUP, 0);
+		rendezvous_wait(connection, RENDEZVOUS_GROUP, PROTO_GROUP_WAIT);
+		rendezvous->awaited = pending;
 		list_append(&pending->candidates, &connection->waiting);
 	} else {
 		make_group(connection, &key);
 	}
+}
+
+void server_waited(struct connection *connection)
+{
+	link_group_stall(connection->rendezvous->awaited);
 }
 
 void server_accept(struct connection *connection)

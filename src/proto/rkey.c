@@ -284,7 +284,10 @@ void rkey_flow_expired(struct link_group *group)
 		return;
 	group->silent =
 		true; /* the peer may have been started anew, and know nothing of this group */
-	flow_ended(group, false);
+	if (group->flow_deletes && ++group->undeleted >= RKEY_UNDELETED_MOST)
+		link_group_end(group, LLC_DELETED_PROTOCOL_VIOLATION);
+	else
+		flow_ended(group, false);
 }
 
 static void confirm_answered(struct link_group *group, const struct llc_message *message)
@@ -352,6 +355,7 @@ void rkey_received(struct link_group *group, struct llc_message *message)
 	} else if (!response) {
 		delete_requested(group, message);
 	} else if (group->flow && group->flow_deletes) {
+		group->undeleted = 0;
 		flow_ended(group, true);
 	}
 }

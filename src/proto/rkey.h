@@ -23,7 +23,8 @@
  * queue.  CONFIRM RKEY that is not answered in time, or in the negative, fails the connection; with
  * RETRY it is sent again.  DELETE RKEY is sent when the connection is over: WRITEs that the peer had
  * under way come before its response, so memory behind a response is safe.  Without one the RMB stays
- * registered until the link group ends; a WRITE without a region would end the link.
+ * registered until the link group ends; a WRITE without a region would end the link.  A peer that answers none of
+ * RKEY_UNDELETED_MOST in a row, and yet is there, has no use for them: the link group ends, or they would pile up.
  *
  * Requests of the peer are answered at once, whatever runs here.  Its keys are kept in a table of 255;
  * a key may serve several connections, so that only the peer's DELETE RKEY removes it.  A connection
@@ -79,6 +80,7 @@ struct rmb {
 };
 
 #define RKEY_RETRIES 3U
+#define RKEY_UNDELETED_MOST 8U
 #define RKEY_NONE 0xffU /* no index */
 
 /**

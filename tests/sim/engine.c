@@ -52,6 +52,14 @@ void sim_host_free(struct sim_host *host)
 	}
 }
 
+/* Every program here closes: nobody has to be given up, unless something fails, which TEST LINK finds later. */
+static void check_last_word(struct sim_world *world, const struct connection *connection)
+{
+	if (!world->faults && !connection->rendezvous && !connection->closing &&
+	    !(connection->flags & CDC_ABNORMAL_CLOSE))
+		sim_fail(world, "a last word is waited for in vain");
+}
+
 static void expired(struct sim_world *world, struct sim_event *event)
 {
 	struct proto_timer *timer = event->object;
@@ -61,6 +69,8 @@ static void expired(struct sim_world *world, struct sim_event *event)
 		return;
 	timer->engine = NULL;
 	host->timers--;
+	if (timer->purpose == PROTO_TIMER_LIMIT)
+		check_last_word(world, timer->owner);
 	proto_timer_expired(&host->proto, timer);
 }
 

@@ -385,14 +385,25 @@ static inline struct connection *start(struct tester *t, enum proto_role role)
 	return connection;
 }
 
-/* server_with - a server's connection that has received @proposal */
-static inline struct connection *server_with(struct tester *t, const struct clc_message *proposal)
+/* server_at - a server's connection that has received @proposal from 10.0.0.@address (0: nowhere) */
+static inline struct connection *server_at(struct tester *t, const struct clc_message *proposal,
+					   uint8_t address)
 {
-	struct connection *connection = start(t, PROTO_SERVER);
+	struct rendezvous_facts facts = facts_of(PROTO_SERVER);
+	struct connection *connection;
 
+	facts.peer[15] = address;
+	connection = connection_start(&t->host, &facts, NULL);
+	assert_non_null(connection);
 	give_clc(connection, proposal);
 	tester_answer(t);
 	return connection;
+}
+
+/* server_with - the same, for tests in which addresses do not matter */
+static inline struct connection *server_with(struct tester *t, const struct clc_message *proposal)
+{
+	return server_at(t, proposal, 0);
 }
 
 /* serve - a first contact of which the test is the client, up to its end */

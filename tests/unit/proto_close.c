@@ -172,6 +172,9 @@ static const struct row rows[] = {
 	{"dct", CONNECTION_CLOSED, A, true},
 	{"sR", CONNECTION_PEER_ABORT_WAIT, D | A, false},
 	{"cR", CONNECTION_CLOSED, C, true},
+	{"ct", CONNECTION_CLOSED, C, true},
+	{"sct", CONNECTION_CLOSED, D | C, true},
+	{"wckt", CONNECTION_CLOSED, C, true},
 	{"cT", CONNECTION_PEER_CLOSE_WAIT_1, C, false},
 	{"cTC", CONNECTION_CLOSED, C, true},
 	{"wcR", CONNECTION_PEER_ABORT_WAIT, A, false},
@@ -179,6 +182,7 @@ static const struct row rows[] = {
 	{"sDc", CONNECTION_PEER_CLOSE_WAIT_2, D | C, false},
 	{"sDC", CONNECTION_APP_FIN_CLOSE_WAIT, D, false},
 	{"sDcC", CONNECTION_CLOSED, D | C, true},
+	{"sDct", CONNECTION_CLOSED, D | C, true},
 	{"sDA", CONNECTION_CLOSED, D | A, false},
 	{"sDg", CONNECTION_CLOSED, D, false},
 	/* APP_CLOSE_WAIT_1 */
@@ -197,6 +201,7 @@ static const struct row rows[] = {
 	{"Cwc", CONNECTION_CLOSED, C, true},
 	/* APP_CLOSE_WAIT_2 */
 	{"Dsc", CONNECTION_PEER_FIN_CLOSE_WAIT, D | C, false},
+	{"Dsct", CONNECTION_CLOSED, D | C, true},
 	{"DsC", CONNECTION_APP_CLOSE_WAIT_2, D, false},
 	{"DsCc", CONNECTION_CLOSED, D | C, true},
 	{"DsA", CONNECTION_CLOSED, D | A, false},
@@ -425,6 +430,32 @@ static void a_close_in_the_rendezvous_waits_for_its_end(void **state)
 	tester_end(t);
 }
 
+/* A peer may close late, and must not be able to hold what is over for ever. */
+static void only_what_the_application_has_closed_waits_with_a_limit(void **state)
+{
+	static const char *const unlimited[] = {"s", "sD", "Ds", "D", "wc", "wcD", "ws"};
+	struct play p;
+
+	(void)state;
+	for (unsigned int i = 0; i < sizeof(unlimited) / sizeof(unlimited[0]); i++) {
+		p = play(unlimited[i]);
+		assert_false(p.connection->limit.running);
+		tester_end(p.t);
+	}
+	p = play("");
+	connection_close(p.connection, CONNECTION_NO_LINGER);
+	assert_false(p.connection->limit.running); /* our last word is not out yet */
+	complete(p.t, &p.group->link);
+	assert_true(p.connection->limit.running);
+	assert_int_equal(find(p.t, PROTO_TIMER_START)->action.number, PROTO_LAST_WORD_WAIT);
+	forget(p.t);
+	proto_timer_expired(&p.t->host, &p.connection->limit);
+	assert_non_null(find(p.t, PROTO_GONE));
+	assert_null(find(p.t, PROTO_TCP_RESET));
+	assert_int_equal(p.group->count, 0);
+	tester_end(p.t);
+}
+
 static void an_abort_in_the_rendezvous_resets_tcp(void **state)
 {
 	struct tester *t = tester_new();
@@ -466,6 +497,7 @@ int main(void)
 		cmocka_unit_test(an_abort_of_the_peer_is_told_after_its_data),
 		cmocka_unit_test(nothing_goes_to_a_peer_that_has_closed),
 		cmocka_unit_test(a_close_in_the_rendezvous_waits_for_its_end),
+		cmocka_unit_test(only_what_the_application_has_closed_waits_with_a_limit),
 		cmocka_unit_test(an_abort_in_the_rendezvous_resets_tcp),
 		cmocka_unit_test(a_decline_after_the_rendezvous_resets),
 	};

@@ -69,6 +69,22 @@ static void a_client_without_an_accept_goes_on_with_tcp(void **state)
 	tester_end(t);
 }
 
+/* As a health checker does, which connects and resets: the peer had no time to show what it is. */
+static void a_client_that_gives_up_itself_says_nothing_of_its_peer(void **state)
+{
+	struct tester *t = tester_new();
+
+	(void)state;
+	connection_abort(start(t, PROTO_CLIENT));
+	assert_int_equal(find(t, PROTO_FAILED)->action.number, ECONNABORTED);
+	assert_false(find(t, PROTO_FAILED)->action.mute);
+	start(t, PROTO_CLIENT);
+	proto_host_end(&t->host);
+	assert_int_equal(find(t, PROTO_FELL_BACK)->action.number, CLC_NO_DEVICE);
+	assert_false(find(t, PROTO_FELL_BACK)->action.mute);
+	tester_end(t);
+}
+
 /* A peer of old that echoes what it does not know sends back the Proposal, too. */
 static void a_client_whose_proposal_comes_back_finds_its_peer_mute(void **state)
 {
@@ -481,6 +497,7 @@ int main(void)
 		cmocka_unit_test(a_client_that_cannot_declines_instead_of_proposing),
 		cmocka_unit_test(a_declined_client_says_nothing),
 		cmocka_unit_test(a_client_without_an_accept_goes_on_with_tcp),
+		cmocka_unit_test(a_client_that_gives_up_itself_says_nothing_of_its_peer),
 		cmocka_unit_test(a_client_whose_proposal_comes_back_finds_its_peer_mute),
 		cmocka_unit_test(a_client_fails_at_what_is_no_accept),
 		cmocka_unit_test(a_client_fails_when_tcp_ends),

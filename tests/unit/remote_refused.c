@@ -65,6 +65,53 @@ static void a_segment_that_cannot_be_written_ends_the_session(void **state)
 		    sealed("segment", segment_size(RING_BYTES), ALL_SEALS | F_SEAL_FUTURE_WRITE));
 }
 
+/* Both ends of a connection to a service by its name: smcud's own writes must not come there. */
+static void what_leads_to_a_service_is_no_bell_and_no_stand_in(void **state)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	socklen_t size = sizeof(name.sun_family);
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct end end;
+	ssize_t n;
+	char byte;
+
+	(void)state;
+	assert_int_equal(bind(listener, (struct sockaddr *)&name, size), 0);
+	size = sizeof(name);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&name, &size), 0);
+	assert_int_equal(listen(listener, 8), 0);
+	for (unsigned int i = 0; i < 6; i++) {
+		int connected = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), accepted, other;
+
+		assert_int_equal(connect(connected, (struct sockaddr *)&name, size), 0);
+		accepted = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		other = i & 1 ? connected : accepted;
+		end_make(&end, RENDEZVOUS_CLIENT);
+		expect_doom(&end, 2 + i / 2, i & 1 ? accepted : connected);
+		eventually((n = recv(other, &byte, 1, MSG_DONTWAIT)) >= 0);
+		assert_int_equal(n, 0); /* closed, and not a byte was written */
+		close(other);
+	}
+	end_make(&end, RENDEZVOUS_CLIENT);
+	expect_doom(&end, 2, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	close(listener);
+}
+
+/* A program may be quick, and closed before the daemon looks. */
+static void ends_of_pairs_whose_others_are_closed_are_taken(void **state)
+{
+	struct end end;
+
+	(void)state;
+	end_make(&end, RENDEZVOUS_CLIENT);
+	close_once(&end.data[0]);
+	close_once(&end.space[0]);
+	close_once(&end.stand_in[0]);
+	end_send(&end, world.session);
+	assert_false(is_doomed(world.session));
+	end_free(&end);
+}
+
 static void descriptors_of_another_kind_end_the_session(void **state)
 {
 	struct end end;
@@ -108,6 +155,27 @@ static void a_limit_declines(void **state)
 	end_open(&end, RENDEZVOUS_CLIENT);
 	world.config.memory_per_user = 512ULL << 30;
 	expect_decline(&end, CLC_NO_MEMORY);
+}
+
+/* So that no user's connections come near the number of areas beyond which the kernel maps nothing more. */
+static void what_would_take_too_many_mappings_is_declined(void **state)
+{
+	const unsigned int most = world.apps.remotes.maps_most;
+	struct clc_message message;
+	struct end end;
+
+	(void)state;
+	assert_true(most > 1000);
+	world.apps.remotes.maps_most = 0;
+	end_open(&end, RENDEZVOUS_CLIENT);
+	world.apps.remotes.maps_most = most;
+	expect_decline(&end, CLC_NO_MEMORY);
+	eventually(world.apps.remotes.maps == 0);
+	end_open(&end, RENDEZVOUS_CLIENT);
+	assert_int_equal(world.apps.remotes.maps, 1);
+	eventually(peer_clc(&end, &message));
+	assert_int_equal(message.type, CLC_PROPOSAL);
+	end_free(&end);
 }
 
 static void beyond_twice_the_limit_is_a_reset(void **state)
@@ -201,8 +269,11 @@ int main(void)
 		TEST(a_segment_without_its_seals_ends_the_session),
 		TEST(a_segment_of_another_size_ends_the_session),
 		TEST(a_segment_that_cannot_be_written_ends_the_session),
+		TEST(what_leads_to_a_service_is_no_bell_and_no_stand_in),
+		TEST(ends_of_pairs_whose_others_are_closed_are_taken),
 		TEST(descriptors_of_another_kind_end_the_session),
 		TEST(a_limit_declines),
+		TEST(what_would_take_too_many_mappings_is_declined),
 		TEST(beyond_twice_the_limit_is_a_reset),
 		TEST(a_rule_declines),
 		TEST(a_connection_that_passes_no_adapter_is_declined),
