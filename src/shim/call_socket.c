@@ -200,6 +200,8 @@ EXPORT int accept(int fd, struct sockaddr *address, socklen_t *length)
 	int result;
 
 	libc_ready();
+	if (!settings.sandboxed && !fd_may_take(fd))
+		return -1;
 	result = fd_limited(libc.accept(fd, address, length));
 	if (result >= 0)
 		accepted(fd, result, 0);
@@ -211,6 +213,8 @@ EXPORT int accept4(int fd, struct sockaddr *address, socklen_t *length, int flag
 	int result;
 
 	libc_ready();
+	if (!settings.sandboxed && !fd_may_take(fd))
+		return -1;
 	result = fd_limited(libc.accept4(fd, address, length, flags));
 	if (result >= 0)
 		accepted(fd, result, flags);

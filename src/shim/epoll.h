@@ -19,7 +19,8 @@
  * A watch is *hot* while it stands in the poller's hot list: its readiness is computed from the
  * rings at each wait, without a system call.  Before a sleep, each hot watch found idle is *armed*
  * (the peer is to ring) and leaves the list; so does one found idle many times in a row.  A bell or
- * the TCP socket showing up in the inner epoll makes its watch hot again.
+ * the TCP socket showing up in the inner epoll makes its watch hot again.  Where several threads wait, one that
+ * leaves does the same with what it leaves behind, and wakes another for what it was not told of.
  *
  * A thread may take a registration over while another has just got its event from the kernel.  That
  * thread does not report it once more in the same call: what the program has read by then is not there
@@ -56,6 +57,7 @@
  * @watches: all of them
  * @hot: list head (whether there is one, is looked at without the lock)
  * @hot_count: its length
+ * @turn: which look at it this was
  * @generation: of the process whose it is; a child's is higher than its parent's
  * @born: how many forks that process had made
  * @shared: more than one process uses it, or has (epoll_share.h); @returned: ours know, and went back
@@ -79,6 +81,7 @@ struct poller {
 	struct watch *watches;
 	_Atomic(struct watch *) hot;
 	uint32_t hot_count;
+	uint32_t turn;
 	uint32_t generation;
 	uint32_t born;
 	_Atomic bool shared;

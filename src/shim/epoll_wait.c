@@ -128,6 +128,7 @@ static int harvest(struct poller *poller, struct epoll_event *events, int most, 
 	struct watch *watch, *next;
 	int n = 0;
 
+	poller->turn++;
 	for (watch = poller->hot; watch && n < most; watch = next) {
 		uint32_t bits;
 
@@ -140,6 +141,7 @@ static int harvest(struct poller *poller, struct epoll_event *events, int most, 
 			events[n].data = watch->data;
 			n++;
 			watch->idle = 0;
+			watch->told = poller->turn;
 		} else if (++watch->idle >= IDLE_COOL) {
 			watch->idle = 0;
 			watch_arm(watch);
@@ -483,8 +485,29 @@ static void lower_flag(struct poller *poller)
 	lock_drop(&poller->lock);
 }
 
-int epoll_wait_for(struct poller *poller, int epoll, struct epoll_event *events, int most,
-		   const struct timespec *timeout, const sigset_t *mask)
+/*
+ * A thread leaves with what it got, or with nothing, and others sleep: what is hot stands on nobody's list now.
+ * All are armed, and one that is ready and was not told of wakes another thread.
+ */
+static void hand_on(struct poller *poller)
+{
+	struct watch *ready = NULL, *watch, *next;
+
+	if (lock_take(&poller->lock, thread_id()) < 0)
+		return;
+	for (watch = poller->hot; watch; watch = next) {
+		next = watch->next;
+		watch_arm(watch);
+		if (watch->hot && watch->told != poller->turn)
+			ready = watch;
+	}
+	if (ready)
+		watch_kick(ready);
+	lock_drop(&poller->lock);
+}
+
+static int wait_for_events(struct poller *poller, int epoll, struct epoll_event *events, int most,
+			   const struct timespec *timeout, const sigset_t *mask)
 {
 	const uint32_t runs = handler_runs.all;
 	const uint64_t deadline = clock_deadline(timeout);
@@ -537,4 +560,17 @@ int epoll_wait_for(struct poller *poller, int epoll, struct epoll_event *events,
 			return n;
 	}
 	return 0;
+}
+
+int epoll_wait_for(struct poller *poller, int epoll, struct epoll_event *events, int most,
+		   const struct timespec *timeout, const sigset_t *mask)
+{
+	const int n = wait_for_events(poller, epoll, events, most, timeout, mask);
+
+	if (!poller)
+		poller = fd_poller(epoll);
+	if (poller && atomic_load_explicit(&poller->hot, memory_order_relaxed) &&
+	    __builtin_expect(atomic_load(&poller->sleepers) != 0, 0))
+		hand_on(poller);
+	return n;
 }

@@ -22,6 +22,7 @@ bool fd_table_is_certain;
 
 #define LIMITS_VARIABLE "SMCU_NOFILE"
 #define RESERVE 64 /* hidden ones, or a quarter of them, that connections leave */
+#define NEAR_LIMIT 64 /* numbers that may have been taken unseen since */
 #define WITHOUT_PROC 1024 /* descriptors looked at where /proc is not there */
 
 /* Where the hidden descriptors begin, how many there are and may be. */
@@ -30,14 +31,35 @@ static int hidden_most;
 static _Atomic int hidden_count;
 /* Of connections and epolls, now or before: the kernel's table never shrinks. */
 static _Atomic int highest_known;
+/* What the program got last: others are about as high. */
+static _Atomic int last_number;
 
 int fd_limited(int fd)
 {
+	if (fd >= 0)
+		atomic_store_explicit(&last_number, fd, memory_order_relaxed);
 	if (fd < 0 || (rlim_t)fd < fd_soft_limit)
 		return fd;
 	quiet_close(fd);
 	errno = EMFILE;
 	return -1;
+}
+
+bool fd_may_take(int fd)
+{
+	int probe;
+
+	if ((rlim_t)atomic_load_explicit(&last_number, memory_order_relaxed) + NEAR_LIMIT < fd_soft_limit)
+		return true;
+	probe = libc.fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (probe < 0)
+		return errno != EMFILE;
+	quiet_close(probe);
+	atomic_store_explicit(&last_number, probe, memory_order_relaxed);
+	if ((rlim_t)probe < fd_soft_limit)
+		return true;
+	errno = EMFILE;
+	return false;
 }
 
 int fd_set_limits(const struct rlimit *limit)

@@ -49,6 +49,16 @@ int fd_set_limits(const struct rlimit *limit);
  */
 int fd_limited(int fd);
 
+/**
+ * fd_may_take - is there a number left for what accept(2) on @fd would bring?
+ *
+ * The kernel takes the number first, and leaves the connection where it is if there is none; the limit that it
+ * knows is higher than the program's.  Asks the kernel only when the numbers are near that.
+ *
+ * Return: true; or false with EMFILE.
+ */
+bool fd_may_take(int fd);
+
 /* The soft limit to show to the program; RLIM_INFINITY before fd_table_init(). */
 extern rlim_t fd_soft_limit;
 

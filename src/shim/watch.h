@@ -39,6 +39,7 @@ enum watch_source {
  * @fresh: ADD or MOD since the last report: whatever is ready is an edge
  * @takeover: its number among the poller's takeovers; 0 if the kernel never had it
  * @idle: times found idle since it was last ready
+ * @told: the turn in which it was last reported
  * @seen_back: it was reported since a remote connection (remote.h) went back to TCP, which may have more
  * @seen_produced, @seen_full, @seen_ends: state at the last edge reported
  * @previous, @next: hot list
@@ -62,6 +63,7 @@ struct watch {
 	bool fresh;
 	bool seen_back;
 	uint8_t idle;
+	uint32_t told;
 	uint32_t takeover;
 	uint64_t seen_produced;
 	uint32_t seen_full;

@@ -243,6 +243,42 @@ static void descriptors_run_out(void)
 	pair_close(ends);
 }
 
+/* Who has no number left for it leaves the connection where it is. */
+static void an_accept_without_a_number_left(void)
+{
+	struct rlimit before, low;
+	int extra[64], count = 0, listener, clients[2], fd;
+	uint16_t port = 0;
+	char in[10];
+
+	getrlimit(RLIMIT_NOFILE, &before);
+	low = before;
+	low.rlim_cur = 32;
+	listener = listen_local(&port);
+	for (int i = 0; i < 2; i++) {
+		clients[i] = connect_local(port, 0);
+		say_call("write", write(clients[i], "abc", 3));
+	}
+	say_call("setrlimit", setrlimit(RLIMIT_NOFILE, &low));
+	while (count < 64 && (extra[count] = dup(0)) >= 0)
+		count++;
+	for (int i = 0; i < 3; i++)
+		say_call("accept", accept4(listener, NULL, NULL, i ? SOCK_NONBLOCK : 0));
+	for (int i = 0; i < 2; i++) {
+		close(extra[--count]);
+		fd = accept(listener, NULL, NULL);
+		say("accept: %s", fd < 0 ? strerrorname_np(errno) : "there");
+		say_call("read", read(fd, in, 10));
+		say_call("write", write(fd, "def", 3));
+		say_call("read", read(clients[i], in, 10));
+		say_call("accept", accept(listener, NULL, NULL));
+	}
+	while (count)
+		close(extra[--count]);
+	setrlimit(RLIMIT_NOFILE, &before);
+	close(listener);
+}
+
 static void try_to_map(size_t megabytes)
 {
 	const size_t length = megabytes << 20;
@@ -380,6 +416,7 @@ const struct behaviour same_descriptor[] = {
 	{"after_closing_all_the_rest_still_works", after_closing_all_the_rest_still_works},
 	{"only_own_descriptors_are_seen", only_own_descriptors_are_seen},
 	{"descriptors_run_out", descriptors_run_out},
+	{"an_accept_without_a_number_left", an_accept_without_a_number_left},
 	{"a_sandboxed_program_goes_on", a_sandboxed_program_goes_on},
 	{NULL, NULL},
 };

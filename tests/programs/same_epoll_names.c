@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* epoll under several numbers, and whose turn it is */
+/* epoll under several numbers, whose turn it is, and threads that leave something to others */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "same.h"
 
 #define TURNS 100
+#define ROUNDS 50
 
 static void control(int epoll, int operation, int fd, uint32_t events, uint64_t data)
 {
@@ -145,9 +148,78 @@ static void a_socket_beside_what_is_always_ready(void)
 	pair_close(ends);
 }
 
+static _Atomic int bytes_read;
+static int shared_epoll;
+
+/* One event, and what it tells of; false when there is none, or the last word. */
+static bool serve_one(int ms)
+{
+	struct epoll_event event;
+	char in[16];
+	ssize_t n;
+
+	if (epoll_wait(shared_epoll, &event, 1, ms) != 1)
+		return false;
+	n = recv((int)event.data.fd, in, sizeof(in), MSG_DONTWAIT);
+	if (n > 0)
+		bytes_read += (int)n;
+	return n != 0;
+}
+
+static void *serve(void *unused)
+{
+	(void)unused;
+	while (serve_one(-1))
+		;
+	return NULL;
+}
+
+static bool are_read(int count)
+{
+	for (int ms = 0; ms < 2000 && bytes_read < count; ms++)
+		sleep_us(1000);
+	return bytes_read == count;
+}
+
+/* A thread that has something to do leaves the rest to the one that sleeps. */
+static void what_one_thread_leaves_wakes_another(void)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+	int ends[3][2], late = 0, sent = 0;
+	pthread_t other;
+
+	bytes_read = 0;
+	shared_epoll = epoll_create1(0);
+	for (int i = 0; i < 3; i++) {
+		pair_open(ends[i]);
+		event.data.fd = ends[i][1];
+		epoll_ctl(shared_epoll, EPOLL_CTL_ADD, ends[i][1], &event);
+	}
+	pthread_create(&other, NULL, serve, NULL);
+	let_block();
+	for (int round = 0; round < ROUNDS && !late; round++) {
+		for (int i = 0; i < 3; i++)
+			write_all(ends[i][0], "x", 1);
+		serve_one(0);
+		late += !are_read(sent += 3);
+		serve_one(0);
+		for (int i = 0; i < 3; i++) {
+			write_all(ends[i][0], "x", 1);
+			late += !are_read(sent += 1);
+		}
+	}
+	say("late: %d", late);
+	shutdown(ends[0][0], SHUT_WR);
+	pthread_join(other, NULL);
+	close(shared_epoll);
+	for (int i = 0; i < 3; i++)
+		pair_close(ends[i]);
+}
+
 const struct behaviour same_epoll_names[] = {
 	{"an_epoll_with_two_numbers", an_epoll_with_two_numbers},
 	{"an_epoll_outlives_its_first_number", an_epoll_outlives_its_first_number},
+	{"what_one_thread_leaves_wakes_another", what_one_thread_leaves_wakes_another},
 	{"a_socket_beside_what_is_always_ready", a_socket_beside_what_is_always_ready},
 	{NULL, NULL},
 };
