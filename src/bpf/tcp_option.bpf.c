@@ -32,6 +32,7 @@
 #define INET 2 /* AF_INET */
 #define HEADERS BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG
 #define STATES BPF_SOCK_OPS_STATE_CB_FLAG
+#define OPTION_BYTES_SEEN 4096 /* the kernel copies no more of an option for us */
 #define AGREED_ALREADY (-114) /* -EALREADY */
 #define IN_PROGRESS (-115) /* -EINPROGRESS */
 
@@ -329,6 +330,17 @@ static __always_inline void withdraw(struct bpf_sockopt *call, struct bpf_sock *
 	state->flags ^= TCP_OPTION_WITHDRAWN;
 }
 
+/*
+ * Not ours: to the kernel, as the caller gave it.  Of an option that is longer than what we were shown
+ * optlen 0 says so; without that such a call fails with EFAULT on older kernels.
+ */
+static __always_inline int pass_on(struct bpf_sockopt *call)
+{
+	if (call->optlen > OPTION_BYTES_SEEN)
+		call->optlen = 0;
+	return 1;
+}
+
 SEC("cgroup/setsockopt")
 int smcu_set(struct bpf_sockopt *call)
 {
@@ -337,15 +349,15 @@ int smcu_set(struct bpf_sockopt *call)
 	__u32 *wishes = call->optval;
 
 	if (call->level != TCP_OPTION_LEVEL || !socket)
-		return 1;
+		return pass_on(call);
 	if (call->optname == TCP_OPTION_VERDICT)
 		return say_verdict(call, socket);
 	if (call->optname != TCP_OPTION_ASK)
-		return 1; /* the kernel says ENOPROTOOPT */
+		return pass_on(call); /* the kernel says ENOPROTOOPT */
 	if ((void *)(wishes + 1) > call->optval_end || (*wishes & ~TCP_OPTION_WISHES))
 		return 0; /* EPERM */
 	if (socket->type != STREAM || socket->protocol != TCP)
-		return 1;
+		return pass_on(call);
 	state = bpf_sk_storage_get(&smcu_sockets, socket, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!state)
 		return 0;

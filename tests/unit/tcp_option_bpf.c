@@ -9,6 +9,7 @@
 #include <linux/types.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "bpf/tcp_option.h"
 
@@ -249,6 +250,31 @@ static void another_network_is_another_port(void **state)
 	assert_false(answers(&one));
 }
 
+/* What optlen becomes of an option of so many bytes. */
+static int left_of(int level, int name, int bytes)
+{
+	static uint32_t wishes = TCP_OPTION_TRACE;
+	struct bpf_sock socket = {.type = SOCK_DGRAM};
+	struct bpf_sockopt option = {.level = level, .optname = name, .optlen = bytes};
+
+	option.sk = &socket;
+	option.optval = &wishes;
+	option.optval_end = &wishes + 1;
+	assert_int_equal(smcu_set(&option), 1);
+	return option.optlen;
+}
+
+/* 0: the kernel takes it from the caller; more than it copied for us would be EFAULT with some. */
+static void a_long_option_of_others_reaches_the_kernel(void **state)
+{
+	(void)state;
+	assert_int_equal(left_of(SOL_SOCKET, SO_RCVBUF, 4), 4);
+	assert_int_equal(left_of(SOL_SOCKET, SO_RCVBUF, 4096), 4096);
+	assert_int_equal(left_of(SOL_SOCKET, SO_RCVBUF, 4097), 0);
+	assert_int_equal(left_of(TCP_OPTION_LEVEL, TCP_OPTION_VERDICT + 1, 5000), 0);
+	assert_int_equal(left_of(TCP_OPTION_LEVEL, TCP_OPTION_ASK, 5000), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -259,6 +285,7 @@ int main(void)
 		TEST(who_offers_beside_a_withdrawn_one_knows_that_it_is_tcp),
 		TEST(a_listener_that_is_older_than_the_programs_does_not_answer),
 		TEST(another_network_is_another_port),
+		TEST(a_long_option_of_others_reaches_the_kernel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
