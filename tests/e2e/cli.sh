@@ -85,6 +85,34 @@ a_wrong_setting_of_the_daemon_is_named() {
 	smcud_says "option needs a value: --rnic (try 'smcud --help')" 2 --rnic
 }
 
+# with_empty DIRECTORY COMMAND...: nobody else sees what is put there
+with_empty() { unshare --mount bash -c 'mount -t tmpfs none "$0" && exec "$@"' "$@"; }
+may_mount() {
+	[ "$(id -u)" = 0 ] && with_empty /etc true 2>/dev/null && return
+	echo "skip $1 it takes a mount namespace of one's own"
+	return 1
+}
+
+# with_adapters OPTION...: smcud where the system's file names an adapter that is not there
+with_adapters() {
+	# shellcheck disable=SC2016
+	with_empty /etc bash -c 'mkdir /etc/smcu && echo "[rnic]
+interface = nonesuch0" >/etc/smcu/smcu.conf && exec "$@"' bash \
+		timeout 2 "$SMCU_BUILD/smcud" --foreground --socket "$scratch/adapters.sock" \
+		"$@" >"$scratch/adapters" 2>&1
+}
+the_systems_adapters_are_not_a_users() {
+	may_mount the_systems_adapters_are_not_a_users || return
+	with_adapters --per-user
+	verdict the_systems_adapters_are_not_a_users \
+		"$(grep -c "left to the system's smcud" "$scratch/adapters")" 1
+	verdict nor_are_they_settings "$(grep -c nonesuch0 "$scratch/adapters")" 0
+	with_adapters --per-user --rnic nonesuch1
+	verdict those_of_the_command_line_are "$(grep -c "RNIC nonesuch1: No such" "$scratch/adapters")" 1
+	with_adapters
+	verdict the_system_uses_its_adapters "$(grep -c "RNIC nonesuch0: No such" "$scratch/adapters")" 1
+}
+
 without_a_daemon() {
 	local command
 	for command in ss stats "ss --json" "stats --json" linkgroup link "device --details"; do
@@ -335,6 +363,7 @@ the_daemon_stays_while_used_and_then_ends() {
 a_wrong_command_line_is_status_2
 help_and_version
 a_wrong_setting_of_the_daemon_is_named
+the_systems_adapters_are_not_a_users
 without_a_daemon
 the_status_is_the_programs
 the_arguments_are_the_programs
