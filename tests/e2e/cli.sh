@@ -130,6 +130,32 @@ without_a_daemon() {
 		"$(status_of "$SMCU" ss --socket "/$(printf 'x%.0s' {1..200})")" 1
 }
 
+# A daemon of another version, or what seems to be one, at the system's place.
+stranger='
+import os, signal, socket, subprocess, sys
+os.mkdir("/run/smcu")
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.bind("/run/smcu/smcud.sock"); s.listen()
+child = os.fork()
+while not child:
+    c, _ = s.accept(); c.recv(4096)
+    c.send((2).to_bytes(2, "little") + (999).to_bytes(2, "little") + (16).to_bytes(4, "little") + bytes(8))
+status = subprocess.run(sys.argv[1:]).returncode
+os.kill(child, signal.SIGKILL)
+sys.exit(status)
+'
+with_stranger() { with_empty /run /usr/bin/python3 -c "$stranger" "$@"; }
+a_system_daemon_of_another_version_is_named() {
+	local what="/run/smcu/smcud.sock: smcud is of another version"
+	may_mount a_system_daemon_of_another_version_is_named || return
+	verdict a_system_daemon_of_another_version_is_named \
+		"$(with_stranger "$SMCU" ss 2>&1; echo $?)" "smcu: no smcud answers at $what
+1"
+	verdict run_warns_of_it_and_starts_one \
+		"$(with_stranger "$SMCU" run --require sh -c 'echo "$SMCU_SOCKET"' 2>&1)" \
+		"smcu: warning: $what; trying a daemon of your own
+$user_socket"
+}
+
 # --- smcu run ---------------------------------------------------------------------------------
 
 the_status_is_the_programs() {
@@ -365,6 +391,7 @@ help_and_version
 a_wrong_setting_of_the_daemon_is_named
 the_systems_adapters_are_not_a_users
 without_a_daemon
+a_system_daemon_of_another_version_is_named
 the_status_is_the_programs
 the_arguments_are_the_programs
 the_environment_is_set
