@@ -269,19 +269,27 @@ static int watch_signals(struct daemon *daemon)
 	return loop_watch_add(&daemon->loop, &daemon->signals, EPOLLIN);
 }
 
-/* As many descriptors as we may have; more than the hard limit if we are allowed to. */
-static void raise_descriptor_limit(void)
+/*
+ * As many descriptors as we may have; more than the hard limit if we are allowed to.  With too few the
+ * listener would be paused for ever: false.
+ */
+static bool raise_descriptor_limit(void)
 {
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
+		return true;
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
 	if (limit.rlim_max >= DESCRIPTORS_WANTED)
-		return;
+		return true;
 	limit.rlim_cur = limit.rlim_max = DESCRIPTORS_WANTED;
 	setrlimit(RLIMIT_NOFILE, &limit);
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= APPS_FDS_LEAST)
+		return true;
+	log_say(LOG_ERR, "only %llu descriptors allowed, %u are needed",
+		(unsigned long long)limit.rlim_cur, APPS_FDS_LEAST);
+	return false;
 }
 
 /* The process that was started: wait until the daemon says it serves, or is gone. */
@@ -420,9 +428,8 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	daemon.adapters_left_out = leave_out_adapters(&daemon.options, &daemon.config);
-	raise_descriptor_limit();
 	hash_open();
-	if (open_endpoint(&daemon))
+	if (!raise_descriptor_limit() || open_endpoint(&daemon))
 		return 1;
 	result = daemon.options.foreground ? 0 : go_to_background(&daemon);
 	if (!result)

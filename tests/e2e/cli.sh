@@ -206,6 +206,25 @@ an_open_directory_is_refused() {
 	[ ! -S "$open/smcu/smcud.sock" ] || not_ok refused_directory "a daemon was started there"
 }
 
+# few_descriptors N COMMAND...: and root may not raise the limit
+few_descriptors() {
+	local limited=(prlimit "--nofile=$1")
+	[ "$(id -u)" != 0 ] ||
+		limited+=(setpriv --bounding-set=-sys_resource --inh-caps=-sys_resource)
+	"${limited[@]}" "${@:2}"
+}
+too_few_descriptors_mean_plain_tcp() {
+	local begin=$SECONDS chosen=(--socket "$scratch/few.sock")
+	verdict too_few_descriptors_mean_plain_tcp \
+		"$(few_descriptors 570 "$SMCU" run "${chosen[@]}" echo ran 2>&1)" \
+		"smcu: warning: no daemon (smcud: only 570 descriptors allowed, 634 are needed): echo runs as plain TCP
+ran"
+	[ $((SECONDS - begin)) -le 3 ] || not_ok too_few_descriptors "it took $((SECONDS - begin)) s"
+	verdict just_enough_descriptors_serve \
+		"$(few_descriptors 634 "$SMCU" run --require "${chosen[@]}" \
+			"$SMCU" run --require "${chosen[@]}" echo ran 2>&1)" ran
+}
+
 a_daemon_is_started_at_the_chosen_path() {
 	verdict started_at_the_chosen_path \
 		"$(SMCU_SOCKET=$scratch/chosen.sock "$SMCU" run --require sh -c 'echo "$SMCU_SOCKET"')" \
@@ -396,6 +415,7 @@ the_status_is_the_programs
 the_arguments_are_the_programs
 the_environment_is_set
 an_open_directory_is_refused
+too_few_descriptors_mean_plain_tcp
 a_daemon_is_started_at_the_chosen_path
 five_at_once_share_one_daemon
 reports_of_a_live_connection
