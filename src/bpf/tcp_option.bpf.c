@@ -118,6 +118,16 @@ static __always_inline void forget(struct bpf_sock_ops *call, __u32 callbacks)
 	bpf_sock_ops_cb_flags_set(call, call->bpf_sock_ops_cb_flags & ~callbacks);
 }
 
+/*
+ * What a listener asked for is its connections', too.  Of one that is older than the programs nothing is known,
+ * and nobody would ever take it back.  (Other programs share these callbacks: theirs come with others, or alone.)
+ */
+static __always_inline void forget_former(struct bpf_sock_ops *call)
+{
+	if (call->bpf_sock_ops_cb_flags == (HEADERS | STATES) && !state_of(call))
+		forget(call, HEADERS | STATES);
+}
+
 /* The same cookie becomes that of the accepted socket. */
 static __always_inline void note_crowded(struct bpf_sock_ops *call)
 {
@@ -209,8 +219,10 @@ static __always_inline int may_answer(struct bpf_sock_ops *call)
 
 static __always_inline void make_room(struct bpf_sock_ops *call)
 {
-	if (!(call->skb_tcp_flags & TCP_SYN))
+	if (!(call->skb_tcp_flags & TCP_SYN)) {
+		forget_former(call); /* accepted while no programs were attached */
 		return;
+	}
 	if (call->skb_tcp_flags & TCP_ACK) {
 		if (call->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE)
 			return; /* nothing of it will be remembered */
@@ -262,6 +274,8 @@ static __always_inline void accepted(struct bpf_sock_ops *call)
 	__u64 cookie = bpf_get_socket_cookie(call);
 	int asked, crowded;
 
+	if (!state)
+		forget_former(call);
 	if (!state || !state->flags)
 		return;
 	note_numbers(call, state);

@@ -237,6 +237,31 @@ static void a_listener_that_is_older_than_the_programs_does_not_answer(void **st
 	assert_false(answers(&one));
 }
 
+/* What is left of an unknown socket's callbacks after one of @what. */
+static uint32_t left_after(uint32_t callbacks, uint32_t what)
+{
+	struct end end = {.socket = {.priority = 5}, .callbacks = callbacks};
+
+	call(&end, what, 0, TCP_ACK, true);
+	return end.callbacks;
+}
+
+static void its_connections_cost_nothing(void **state)
+{
+	const uint32_t ours = listener(0, PORT).callbacks;
+	const uint32_t theirs = ours | BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG;
+
+	(void)state;
+	begin_test(NULL);
+	assert_int_equal(left_after(ours, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB), 0);
+	assert_int_equal(left_after(ours, BPF_SOCK_OPS_HDR_OPT_LEN_CB), 0);
+	/* Another program's stay. */
+	assert_int_equal(left_after(theirs, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB), theirs);
+	assert_int_equal(left_after(theirs, BPF_SOCK_OPS_HDR_OPT_LEN_CB), theirs);
+	assert_int_equal(left_after(STATES, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB), STATES);
+	assert_int_equal(left_after(HEADERS, BPF_SOCK_OPS_HDR_OPT_LEN_CB), HEADERS);
+}
+
 static void another_network_is_another_port(void **state)
 {
 	struct end one = listener(0, PORT), other;
@@ -284,6 +309,7 @@ int main(void)
 		TEST(its_port_is_free_again_when_it_is_closed),
 		TEST(who_offers_beside_a_withdrawn_one_knows_that_it_is_tcp),
 		TEST(a_listener_that_is_older_than_the_programs_does_not_answer),
+		TEST(its_connections_cost_nothing),
 		TEST(another_network_is_another_port),
 		TEST(a_long_option_of_others_reaches_the_kernel),
 	};
