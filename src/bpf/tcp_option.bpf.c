@@ -32,6 +32,7 @@
 #define INET 2 /* AF_INET */
 #define HEADERS BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG
 #define STATES BPF_SOCK_OPS_STATE_CB_FLAG
+#define OPTION_BYTES_SEEN 4096 /* the kernel copies no more of an option for us */
 #define AGREED_ALREADY (-114) /* -EALREADY */
 #define IN_PROGRESS (-115) /* -EINPROGRESS */
 
@@ -115,6 +116,16 @@ static __always_inline void want(struct bpf_sock_ops *call, __u32 callbacks)
 static __always_inline void forget(struct bpf_sock_ops *call, __u32 callbacks)
 {
 	bpf_sock_ops_cb_flags_set(call, call->bpf_sock_ops_cb_flags & ~callbacks);
+}
+
+/*
+ * What a listener asked for is its connections', too.  Of one that is older than the programs nothing is known,
+ * and nobody would ever take it back.  (Other programs share these callbacks: theirs come with others, or alone.)
+ */
+static __always_inline void forget_former(struct bpf_sock_ops *call)
+{
+	if (call->bpf_sock_ops_cb_flags == (HEADERS | STATES) && !state_of(call))
+		forget(call, HEADERS | STATES);
 }
 
 /* The same cookie becomes that of the accepted socket. */
@@ -208,8 +219,10 @@ static __always_inline int may_answer(struct bpf_sock_ops *call)
 
 static __always_inline void make_room(struct bpf_sock_ops *call)
 {
-	if (!(call->skb_tcp_flags & TCP_SYN))
+	if (!(call->skb_tcp_flags & TCP_SYN)) {
+		forget_former(call); /* accepted while no programs were attached */
 		return;
+	}
 	if (call->skb_tcp_flags & TCP_ACK) {
 		if (call->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE)
 			return; /* nothing of it will be remembered */
@@ -261,6 +274,8 @@ static __always_inline void accepted(struct bpf_sock_ops *call)
 	__u64 cookie = bpf_get_socket_cookie(call);
 	int asked, crowded;
 
+	if (!state)
+		forget_former(call);
 	if (!state || !state->flags)
 		return;
 	note_numbers(call, state);
@@ -329,6 +344,17 @@ static __always_inline void withdraw(struct bpf_sockopt *call, struct bpf_sock *
 	state->flags ^= TCP_OPTION_WITHDRAWN;
 }
 
+/*
+ * Not ours: to the kernel, as the caller gave it.  Of an option that is longer than what we were shown
+ * optlen 0 says so; without that such a call fails with EFAULT on older kernels.
+ */
+static __always_inline int pass_on(struct bpf_sockopt *call)
+{
+	if (call->optlen > OPTION_BYTES_SEEN)
+		call->optlen = 0;
+	return 1;
+}
+
 SEC("cgroup/setsockopt")
 int smcu_set(struct bpf_sockopt *call)
 {
@@ -337,15 +363,15 @@ int smcu_set(struct bpf_sockopt *call)
 	__u32 *wishes = call->optval;
 
 	if (call->level != TCP_OPTION_LEVEL || !socket)
-		return 1;
+		return pass_on(call);
 	if (call->optname == TCP_OPTION_VERDICT)
 		return say_verdict(call, socket);
 	if (call->optname != TCP_OPTION_ASK)
-		return 1; /* the kernel says ENOPROTOOPT */
+		return pass_on(call); /* the kernel says ENOPROTOOPT */
 	if ((void *)(wishes + 1) > call->optval_end || (*wishes & ~TCP_OPTION_WISHES))
 		return 0; /* EPERM */
 	if (socket->type != STREAM || socket->protocol != TCP)
-		return 1;
+		return pass_on(call);
 	state = bpf_sk_storage_get(&smcu_sockets, socket, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!state)
 		return 0;

@@ -98,9 +98,9 @@ int client_open(struct client *client, const struct endpoint *endpoint)
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int error = endpoint_trusted(endpoint);
 
+	client->endpoint = *endpoint;
 	if (error)
 		return error;
-	client->endpoint = *endpoint;
 	client->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (client->fd < 0)
 		return -errno;
@@ -118,14 +118,22 @@ int client_open(struct client *client, const struct endpoint *endpoint)
 
 int client_open_any(struct client *client, const struct endpoints *endpoints)
 {
-	int error = -ENOENT;
+	const struct endpoint *troubled = NULL;
+	int error = -ENOENT, trouble = 0;
 
 	for (unsigned int i = 0; i < endpoints->count; i++) {
 		error = client_open(client, &endpoints->list[i]);
 		if (!error)
-			break;
+			return 0;
+		if (!troubled && error != -ENOENT && error != -ECONNREFUSED) {
+			troubled = &endpoints->list[i];
+			trouble = error;
+		}
 	}
-	return error;
+	if (!troubled)
+		return error;
+	client->endpoint = *troubled;
+	return trouble;
 }
 
 void client_close(struct client *client)

@@ -13,7 +13,7 @@
 /**
  * struct client - an open session
  * @fd: its socket, close-on-exec
- * @endpoint: where the daemon answered
+ * @endpoint: where the daemon answered, or did not
  * @welcome: what it said
  */
 struct client {
@@ -33,7 +33,8 @@ int client_open(struct client *client, const struct endpoint *endpoint);
 /**
  * client_open_any - begin a session with the first daemon that answers
  *
- * Return: 0, or the -errno of the last endpoint.
+ * Return: 0, or the first -errno other than -ENOENT and -ECONNREFUSED, or that of the last endpoint;
+ * @client->endpoint is where.
  */
 int client_open_any(struct client *client, const struct endpoints *endpoints);
 

@@ -159,6 +159,11 @@ int daemon_reach(struct client *client, const struct endpoints *endpoints,
 	const struct endpoint *last = &endpoints->list[endpoints->count - 1];
 	int error = client_open_any(client, endpoints);
 
+	if (error && !nobody_answers(error) && strcmp(client->endpoint.path, last->path) != 0) {
+		fprintf(stderr, "smcu: warning: %s: %s; trying a daemon of your own\n",
+			client->endpoint.path, client_trouble(error));
+		error = client_open(client, last);
+	}
 	if (nobody_answers(error)) {
 		error = endpoint_prepare(last);
 		if (!error)

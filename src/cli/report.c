@@ -65,7 +65,7 @@ static int begin(struct report *report, bool lists, int argc, char **argv)
 	error = client_open_any(&report->client, &endpoints);
 	if (!error)
 		return STATUS_OK;
-	path = endpoints.list[endpoints.count - 1].path;
+	path = report->client.endpoint.path;
 	if (error == -ENOENT || error == -ECONNREFUSED)
 		fprintf(stderr, "smcu: no smcud answers at %s\n", path);
 	else

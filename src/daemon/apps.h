@@ -29,6 +29,7 @@
 
 #define APPS_HEADROOM_ACCEPT (2U * SESSION_FDS_MAX)
 #define APPS_FDS_RESERVED 64U /* what the daemon has open for itself */
+#define APPS_FDS_LEAST (APPS_FDS_RESERVED + APPS_HEADROOM_ACCEPT + 64U) /* sessions: two each */
 #define APPS_RETRY_MS 10
 
 struct engine;

@@ -411,6 +411,20 @@ int config_complete(struct config *config, char error[CONFIG_ERROR_MAX])
 	return 0;
 }
 
+bool config_drop_file_rnics(struct config *config)
+{
+	const bool were = config->rnic_count > 0;
+	size_t i;
+
+	for (i = 0; keys[i].type != KEY_RNICS; i++)
+		;
+	if (config->sources[i] != CONFIG_FROM_FILE)
+		return false;
+	config->sources[i] = CONFIG_BUILT_IN;
+	config->rnic_count = 0;
+	return were;
+}
+
 /* What is set, as it would be written; of rules, how many */
 static void describe_value(const struct config *config, const struct key *key, char *text,
 			   size_t size)

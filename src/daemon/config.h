@@ -14,6 +14,7 @@
 #ifndef SMCU_DAEMON_CONFIG_H
 #define SMCU_DAEMON_CONFIG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -122,6 +123,9 @@ int config_assign(struct config *config, const char *assignment, char error[CONF
  * Return: 0 or -EINVAL with @error.
  */
 int config_complete(struct config *config, char error[CONFIG_ERROR_MAX]);
+
+/* config_drop_file_rnics - no adapters, unless they are named elsewhere than in the file; were there any? */
+bool config_drop_file_rnics(struct config *config);
 
 /**
  * config_describe - everything that is not built in, on one line

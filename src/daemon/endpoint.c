@@ -49,25 +49,29 @@ int endpoint_default_path(bool per_user, char path[ENDPOINT_PATH_MAX])
 	return length < 0 || (size_t)length >= ENDPOINT_PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-/* Make the directory if it is missing; see that nobody else can put things there. */
+/*
+ * Make the directory if it is missing; see that nobody else can put things there.  (Modes are what
+ * the umask leaves, here and below: chmod() would follow whatever took the place meanwhile.)
+ */
 static int prepare_directory(const struct endpoint *endpoint, bool shared, bool own,
 			     char error[ENDPOINT_ERROR_MAX])
 {
 	char directory[ENDPOINT_PATH_MAX];
 	struct stat status;
+	mode_t before;
 	char *slash;
+	int result;
 
 	memcpy(directory, endpoint->path, sizeof(directory));
 	slash = strrchr(directory, '/');
 	if (!slash || slash == directory)
 		return 0;
 	*slash = 0;
-	if (mkdir(directory, 0700) == 0) {
-		if (shared && chmod(directory, 0755) < 0)
-			return fail(error, errno, "%s: %s", directory, strerror(errno));
-	} else if (errno != EEXIST) {
+	before = umask(shared ? 0022 : 0077);
+	result = mkdir(directory, 0777);
+	umask(before);
+	if (result < 0 && errno != EEXIST)
 		return fail(error, errno, "cannot make %s: %s", directory, strerror(errno));
-	}
 	if (!own)
 		return 0;
 	if (lstat(directory, &status) < 0)
@@ -145,11 +149,10 @@ static int start_listening(struct endpoint *endpoint, bool shared, char error[EN
 	endpoint->listening = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (endpoint->listening < 0)
 		return fail(error, errno, "socket: %s", strerror(errno));
-	before = umask(0177);
+	before = umask(shared ? 0111 : 0177);
 	result = bind(endpoint->listening, (struct sockaddr *)&address, sizeof(address));
 	umask(before);
-	if (result < 0 || (shared && chmod(endpoint->path, 0666) < 0) ||
-	    listen(endpoint->listening, BACKLOG) < 0) {
+	if (result < 0 || listen(endpoint->listening, BACKLOG) < 0) {
 		result = fail(error, errno, "%s: %s", endpoint->path, strerror(errno));
 		close(endpoint->listening);
 		return result;

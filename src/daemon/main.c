@@ -43,12 +43,14 @@ struct options {
 
 /**
  * struct daemon - everything
+ * @adapters_left_out: those of the system's file are not this daemon's
  * @signals: a signalfd in the loop
  * @ready: pipe to the process that started us, -1 in the foreground
  */
 struct daemon {
 	struct options options;
 	struct config config;
+	bool adapters_left_out;
 	struct endpoint endpoint;
 	struct loop loop;
 	struct apps apps;
@@ -196,6 +198,21 @@ static int load_config(const struct options *options, struct config *config,
 	return result;
 }
 
+static bool serves_only_own(const struct options *options)
+{
+	return options->per_user || geteuid() != 0;
+}
+
+/*
+ * The adapters of the system's file are for the system's daemon: one of a user, which attaches no TCP
+ * option, can do nothing with them but keep their UDP port from it.
+ */
+static bool leave_out_adapters(const struct options *options, struct config *config)
+{
+	return serves_only_own(options) && !options->config && config->tcp_option[0] != '/' &&
+	       config_drop_file_rnics(config);
+}
+
 static void say_settings(const char *event, const struct config *config)
 {
 	char text[768];
@@ -213,6 +230,7 @@ static void reread(struct daemon *daemon)
 		log_say(LOG_ERR, "%s; the old configuration stays", error);
 		return;
 	}
+	(void)leave_out_adapters(&daemon->options, &config);
 	config_free(&daemon->config);
 	daemon->config = config;
 	say_settings("configuration reread", &daemon->config);
@@ -252,19 +270,27 @@ static int watch_signals(struct daemon *daemon)
 	return loop_watch_add(&daemon->loop, &daemon->signals, EPOLLIN);
 }
 
-/* As many descriptors as we may have; more than the hard limit if we are allowed to. */
-static void raise_descriptor_limit(void)
+/*
+ * As many descriptors as we may have; more than the hard limit if we are allowed to.  With too few the
+ * listener would be paused for ever: false.
+ */
+static bool raise_descriptor_limit(void)
 {
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
+		return true;
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
 	if (limit.rlim_max >= DESCRIPTORS_WANTED)
-		return;
+		return true;
 	limit.rlim_cur = limit.rlim_max = DESCRIPTORS_WANTED;
 	setrlimit(RLIMIT_NOFILE, &limit);
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= APPS_FDS_LEAST)
+		return true;
+	log_say(LOG_ERR, "only %llu descriptors allowed, %u are needed",
+		(unsigned long long)limit.rlim_cur, APPS_FDS_LEAST);
+	return false;
 }
 
 /* The process that was started: wait until the daemon says it serves, or is gone. */
@@ -340,7 +366,7 @@ static void open_tcp_option(struct daemon *daemon)
 static int serve(struct daemon *daemon)
 {
 	struct apps_options options = {.listening = daemon->endpoint.listening,
-				       .only_own = daemon->options.per_user || geteuid() != 0,
+				       .only_own = serves_only_own(&daemon->options),
 				       .exit_when_idle = daemon->options.per_user};
 	char event[256];
 	int error;
@@ -360,6 +386,8 @@ static int serve(struct daemon *daemon)
 	say_ready(daemon);
 	snprintf(event, sizeof(event), "smcud %s serves %s", SMCU_VERSION, daemon->endpoint.path);
 	say_settings(event, &daemon->config);
+	if (daemon->adapters_left_out)
+		log_say(LOG_INFO, "the adapters of " CONFIG_FILE " are left to the system's smcud");
 	error = loop_run(&daemon->loop);
 	tcp_option_close(&daemon->apps.tcp_option);
 	if (!error && engine_end(&daemon->engine)) /* a second signal ends that too */
@@ -400,9 +428,9 @@ int main(int argc, char **argv)
 		log_say(LOG_ERR, "%s", error);
 		return 1;
 	}
-	raise_descriptor_limit();
+	daemon.adapters_left_out = leave_out_adapters(&daemon.options, &daemon.config);
 	hash_open();
-	if (open_endpoint(&daemon))
+	if (!raise_descriptor_limit() || open_endpoint(&daemon))
 		return 1;
 	result = daemon.options.foreground ? 0 : go_to_background(&daemon);
 	if (!result)

@@ -227,6 +227,49 @@ static void in_the_background_until_nobody_is_left(void **state)
 	assert_int_equal(rmdir(daemon.directory), 0);
 }
 
+static mode_t mode_of(const char *path)
+{
+	struct stat status;
+
+	assert_int_equal(lstat(path, &status), 0);
+	return status.st_mode & 0777;
+}
+
+/* Started with @mask in the background; its directory is new. */
+static void modes_under(mode_t mask, bool per_user)
+{
+	struct daemon_under_test daemon = {.directory = "/tmp/smcud-test-XXXXXX"};
+	const char *options[] = {"--set",	"tcp_option.attach=no",		"--socket",
+				 daemon.socket, per_user ? "--per-user" : NULL, NULL};
+	const bool shared = geteuid() == 0 && !per_user;
+	char made[sizeof(daemon.directory) + 8];
+	mode_t before;
+	int result;
+
+	assert_non_null(mkdtemp(daemon.directory));
+	snprintf(made, sizeof(made), "%s/new", daemon.directory);
+	snprintf(daemon.socket, sizeof(daemon.socket), "%s/s", made);
+	before = umask(mask);
+	result = run_daemon(options, output, sizeof(output));
+	umask(before);
+	assert_int_equal(result, 0);
+	assert_int_equal(mode_of(made), shared ? 0755 : 0700);
+	assert_int_equal(mode_of(daemon.socket), shared ? 0666 : 0600);
+	assert_int_equal(kill(daemon_pid(&daemon), SIGTERM), 0);
+	for (int64_t end = milliseconds() + 4000; rmdir(made) && milliseconds() < end;)
+		usleep(10000);
+	assert_int_equal(rmdir(daemon.directory), 0);
+}
+
+static void modes_do_not_depend_on_who_starts_it(void **state)
+{
+	(void)state;
+	modes_under(0, false);
+	modes_under(0077, false);
+	modes_under(0, true);
+	modes_under(0077, true);
+}
+
 /* In a process of another user: is there a WELCOME? */
 static int welcomed_as_nobody(const struct daemon_under_test *daemon)
 {
@@ -297,6 +340,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(sighup_rereads_but_not_rubbish),
 		cmocka_unit_test(sigterm_ends_sessions_too),
 		cmocka_unit_test(in_the_background_until_nobody_is_left),
+		cmocka_unit_test(modes_do_not_depend_on_who_starts_it),
 		cmocka_unit_test(the_system_daemon_serves_all_users),
 		cmocka_unit_test(a_daemon_per_user_serves_its_own_only),
 	};

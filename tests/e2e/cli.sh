@@ -85,6 +85,34 @@ a_wrong_setting_of_the_daemon_is_named() {
 	smcud_says "option needs a value: --rnic (try 'smcud --help')" 2 --rnic
 }
 
+# with_empty DIRECTORY COMMAND...: nobody else sees what is put there
+with_empty() { unshare --mount bash -c 'mount -t tmpfs none "$0" && exec "$@"' "$@"; }
+may_mount() {
+	[ "$(id -u)" = 0 ] && with_empty /etc true 2>/dev/null && return
+	echo "skip $1 it takes a mount namespace of one's own"
+	return 1
+}
+
+# with_adapters OPTION...: smcud where the system's file names an adapter that is not there
+with_adapters() {
+	# shellcheck disable=SC2016
+	with_empty /etc bash -c 'mkdir /etc/smcu && echo "[rnic]
+interface = nonesuch0" >/etc/smcu/smcu.conf && exec "$@"' bash \
+		timeout 2 "$SMCU_BUILD/smcud" --foreground --socket "$scratch/adapters.sock" \
+		"$@" >"$scratch/adapters" 2>&1
+}
+the_systems_adapters_are_not_a_users() {
+	may_mount the_systems_adapters_are_not_a_users || return
+	with_adapters --per-user
+	verdict the_systems_adapters_are_not_a_users \
+		"$(grep -c "left to the system's smcud" "$scratch/adapters")" 1
+	verdict nor_are_they_settings "$(grep -c nonesuch0 "$scratch/adapters")" 0
+	with_adapters --per-user --rnic nonesuch1
+	verdict those_of_the_command_line_are "$(grep -c "RNIC nonesuch1: No such" "$scratch/adapters")" 1
+	with_adapters
+	verdict the_system_uses_its_adapters "$(grep -c "RNIC nonesuch0: No such" "$scratch/adapters")" 1
+}
+
 without_a_daemon() {
 	local command
 	for command in ss stats "ss --json" "stats --json" linkgroup link "device --details"; do
@@ -100,6 +128,32 @@ without_a_daemon() {
 		"smcu: no smcud answers at /nonexistent/t"
 	verdict a_path_too_long_for_a_socket \
 		"$(status_of "$SMCU" ss --socket "/$(printf 'x%.0s' {1..200})")" 1
+}
+
+# A daemon of another version, or what seems to be one, at the system's place.
+stranger='
+import os, signal, socket, subprocess, sys
+os.mkdir("/run/smcu")
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.bind("/run/smcu/smcud.sock"); s.listen()
+child = os.fork()
+while not child:
+    c, _ = s.accept(); c.recv(4096)
+    c.send((2).to_bytes(2, "little") + (999).to_bytes(2, "little") + (16).to_bytes(4, "little") + bytes(8))
+status = subprocess.run(sys.argv[1:]).returncode
+os.kill(child, signal.SIGKILL)
+sys.exit(status)
+'
+with_stranger() { with_empty /run /usr/bin/python3 -c "$stranger" "$@"; }
+a_system_daemon_of_another_version_is_named() {
+	local what="/run/smcu/smcud.sock: smcud is of another version"
+	may_mount a_system_daemon_of_another_version_is_named || return
+	verdict a_system_daemon_of_another_version_is_named \
+		"$(with_stranger "$SMCU" ss 2>&1; echo $?)" "smcu: no smcud answers at $what
+1"
+	verdict run_warns_of_it_and_starts_one \
+		"$(with_stranger "$SMCU" run --require sh -c 'echo "$SMCU_SOCKET"' 2>&1)" \
+		"smcu: warning: $what; trying a daemon of your own
+$user_socket"
 }
 
 # --- smcu run ---------------------------------------------------------------------------------
@@ -150,6 +204,25 @@ an_open_directory_is_refused() {
 	verdict refused_directory_under_require \
 		"$(XDG_RUNTIME_DIR=$open "$SMCU" run --require echo ran 2>/dev/null; echo $?)" 1
 	[ ! -S "$open/smcu/smcud.sock" ] || not_ok refused_directory "a daemon was started there"
+}
+
+# few_descriptors N COMMAND...: and root may not raise the limit
+few_descriptors() {
+	local limited=(prlimit "--nofile=$1")
+	[ "$(id -u)" != 0 ] ||
+		limited+=(setpriv --bounding-set=-sys_resource --inh-caps=-sys_resource)
+	"${limited[@]}" "${@:2}"
+}
+too_few_descriptors_mean_plain_tcp() {
+	local begin=$SECONDS chosen=(--socket "$scratch/few.sock")
+	verdict too_few_descriptors_mean_plain_tcp \
+		"$(few_descriptors 570 "$SMCU" run "${chosen[@]}" echo ran 2>&1)" \
+		"smcu: warning: no daemon (smcud: only 570 descriptors allowed, 634 are needed): echo runs as plain TCP
+ran"
+	[ $((SECONDS - begin)) -le 3 ] || not_ok too_few_descriptors "it took $((SECONDS - begin)) s"
+	verdict just_enough_descriptors_serve \
+		"$(few_descriptors 634 "$SMCU" run --require "${chosen[@]}" \
+			"$SMCU" run --require "${chosen[@]}" echo ran 2>&1)" ran
 }
 
 a_daemon_is_started_at_the_chosen_path() {
@@ -335,11 +408,14 @@ the_daemon_stays_while_used_and_then_ends() {
 a_wrong_command_line_is_status_2
 help_and_version
 a_wrong_setting_of_the_daemon_is_named
+the_systems_adapters_are_not_a_users
 without_a_daemon
+a_system_daemon_of_another_version_is_named
 the_status_is_the_programs
 the_arguments_are_the_programs
 the_environment_is_set
 an_open_directory_is_refused
+too_few_descriptors_mean_plain_tcp
 a_daemon_is_started_at_the_chosen_path
 five_at_once_share_one_daemon
 reports_of_a_live_connection

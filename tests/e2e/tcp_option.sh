@@ -25,6 +25,13 @@ if nothing_attached; then
 	exit 0
 fi
 
+# Options of others go to the kernel whole, however long.
+verdict a_long_option_of_others_is_as_without "$(/usr/bin/python3 -c '
+import socket
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, (70000).to_bytes(4, "little") + bytes(4996))
+print(s.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF))' 2>&1)" 140000
+
 for family in "" --ipv6; do
 	name=${family:+_over_ipv6}
 	verdict "both_offer_and_agree$name" "$(probe offer offer $family)" \

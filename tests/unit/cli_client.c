@@ -234,6 +234,22 @@ static void nobody_there_is_told_apart(void **state)
 	unlink(daemon.endpoint.path);
 }
 
+/* The system's daemon refuses, the user has none. */
+static void who_refuses_is_not_hidden_by_nobody(void **state)
+{
+	struct endpoints endpoints = {.count = 2};
+	struct daemon daemon;
+	struct client client;
+
+	(void)state;
+	start(&daemon, SAYS_FAREWELL);
+	endpoints.list[0] = daemon.endpoint;
+	snprintf(endpoints.list[1].path, ENDPOINT_MAX, "%s/nobody.sock", scratch);
+	assert_int_equal(client_open_any(&client, &endpoints), -EACCES);
+	assert_string_equal(client.endpoint.path, daemon.endpoint.path);
+	stop(&daemon);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -254,6 +270,7 @@ int main(void)
 		cmocka_unit_test(a_daemon_that_hangs_up_is_an_error),
 		cmocka_unit_test(a_bad_snapshot_is_an_error_and_leaks_nothing),
 		cmocka_unit_test(nobody_there_is_told_apart),
+		cmocka_unit_test(who_refuses_is_not_hidden_by_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

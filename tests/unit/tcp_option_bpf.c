@@ -9,6 +9,7 @@
 #include <linux/types.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "bpf/tcp_option.h"
 
@@ -236,6 +237,31 @@ static void a_listener_that_is_older_than_the_programs_does_not_answer(void **st
 	assert_false(answers(&one));
 }
 
+/* What is left of an unknown socket's callbacks after one of @what. */
+static uint32_t left_after(uint32_t callbacks, uint32_t what)
+{
+	struct end end = {.socket = {.priority = 5}, .callbacks = callbacks};
+
+	call(&end, what, 0, TCP_ACK, true);
+	return end.callbacks;
+}
+
+static void its_connections_cost_nothing(void **state)
+{
+	const uint32_t ours = listener(0, PORT).callbacks;
+	const uint32_t theirs = ours | BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG;
+
+	(void)state;
+	begin_test(NULL);
+	assert_int_equal(left_after(ours, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB), 0);
+	assert_int_equal(left_after(ours, BPF_SOCK_OPS_HDR_OPT_LEN_CB), 0);
+	/* Another program's stay. */
+	assert_int_equal(left_after(theirs, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB), theirs);
+	assert_int_equal(left_after(theirs, BPF_SOCK_OPS_HDR_OPT_LEN_CB), theirs);
+	assert_int_equal(left_after(STATES, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB), STATES);
+	assert_int_equal(left_after(HEADERS, BPF_SOCK_OPS_HDR_OPT_LEN_CB), HEADERS);
+}
+
 static void another_network_is_another_port(void **state)
 {
 	struct end one = listener(0, PORT), other;
@@ -249,6 +275,31 @@ static void another_network_is_another_port(void **state)
 	assert_false(answers(&one));
 }
 
+/* What optlen becomes of an option of so many bytes. */
+static int left_of(int level, int name, int bytes)
+{
+	static uint32_t wishes = TCP_OPTION_TRACE;
+	struct bpf_sock socket = {.type = SOCK_DGRAM};
+	struct bpf_sockopt option = {.level = level, .optname = name, .optlen = bytes};
+
+	option.sk = &socket;
+	option.optval = &wishes;
+	option.optval_end = &wishes + 1;
+	assert_int_equal(smcu_set(&option), 1);
+	return option.optlen;
+}
+
+/* 0: the kernel takes it from the caller; more than it copied for us would be EFAULT with some. */
+static void a_long_option_of_others_reaches_the_kernel(void **state)
+{
+	(void)state;
+	assert_int_equal(left_of(SOL_SOCKET, SO_RCVBUF, 4), 4);
+	assert_int_equal(left_of(SOL_SOCKET, SO_RCVBUF, 4096), 4096);
+	assert_int_equal(left_of(SOL_SOCKET, SO_RCVBUF, 4097), 0);
+	assert_int_equal(left_of(TCP_OPTION_LEVEL, TCP_OPTION_VERDICT + 1, 5000), 0);
+	assert_int_equal(left_of(TCP_OPTION_LEVEL, TCP_OPTION_ASK, 5000), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -258,7 +309,9 @@ int main(void)
 		TEST(its_port_is_free_again_when_it_is_closed),
 		TEST(who_offers_beside_a_withdrawn_one_knows_that_it_is_tcp),
 		TEST(a_listener_that_is_older_than_the_programs_does_not_answer),
+		TEST(its_connections_cost_nothing),
 		TEST(another_network_is_another_port),
+		TEST(a_long_option_of_others_reaches_the_kernel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
