@@ -67,6 +67,7 @@ static void polling_enter(struct polling *polling)
 		polling->connections[i] = connection;
 		if (!connection)
 			continue;
+		atomic_store_explicit(&connection->waited_for, true, memory_order_relaxed);
 		atomic_fetch_add(&connection->pollers, 1);
 		connection_sleep(connection);
 		if (connection_phase(connection) == PHASE_OFFERED && session_has_mail())

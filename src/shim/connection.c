@@ -77,6 +77,7 @@ struct connection *connection_new(int fd)
 	connection->mismatches = 0;
 	connection->turns = 0;
 	connection->last_call = DIRECTION_NONE;
+	connection->waited_for = false;
 	connection->pollers = 0;
 	connection->id = 0;
 	connection->checked_at = 0;
@@ -89,8 +90,7 @@ struct connection *connection_new(int fd)
 	connection->stand_in = -1;
 	connection->spare = (struct spare){.descriptor = -1};
 	connection->offer = OFFER_NOT;
-	connection->handed_over = false;
-	connection->declined = false;
+	connection->handed_over = connection->declined = false;
 	connection->stays_tcp = false;
 	connection->defer_accept = 0;
 	connection->bell_armed[0] = connection->bell_armed[1] = false;

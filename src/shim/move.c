@@ -279,6 +279,9 @@ void move_confirm_slowly(struct connection *connection, int fd, uint32_t own)
 	if (atomic_load(&ours->switched) == SWITCH_OFF ||
 	    (atomic_load(&side->flags) & SIDE_GIVEN_AWAY)) /* who has it may know of no rings */
 		return;
+	/* Who never blocks in a call waits somewhere: past libc, where nothing in a ring would wake it? */
+	if ((atomic_load(&side->flags) & SIDE_NONBLOCK) && !atomic_load(&connection->waited_for))
+		return;
 	reading = atomic_load(&side->receive.in_kernel);
 	if (reading > 1 || atomic_load(&connection->pollers))
 		return;

@@ -226,6 +226,7 @@ struct watch *watch_link(struct poller *poller, struct connection *connection, i
 
 	if (!watch)
 		return NULL;
+	atomic_store(&connection->waited_for, true);
 	watch->connection = connection;
 	watch->side = connection->side;
 	watch->fd = fd;

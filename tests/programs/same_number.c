@@ -63,25 +63,32 @@ static void calls_by_their_numbers(void)
 	close(ends[0]);
 }
 
+/* Where nothing of libc's is called at all. */
+static long past_libc(long number, long a, long b, long c, long d)
+{
+#ifdef __x86_64__
+	register long fourth __asm__("r10") = d;
+	register long fifth __asm__("r8") = 0;
+	long result;
+
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(fourth), "r"(fifth)
+			 : "rcx", "r11", "memory");
+	return result < 0 ? -1 : result;
+#else
+	return syscall(number, a, b, c, d, 0L);
+#endif
+}
+
 static int close_by_number(int fd)
 {
 	return (int)syscall(SYS_close, fd);
 }
 
-/* Where nothing of libc's is called at all. */
 static int close_past_libc(int fd)
 {
-#ifdef __x86_64__
-	long result;
-
-	__asm__ volatile("syscall"
-			 : "=a"(result)
-			 : "a"((long)SYS_close), "D"((long)fd)
-			 : "rcx", "r11", "memory");
-	return result < 0 ? -1 : 0;
-#else
-	return close_by_number(fd);
-#endif
+	return (int)past_libc(SYS_close, fd, 0, 0, 0);
 }
 
 /* What gets the number next is another file, and knows nothing of what was there. */
@@ -137,9 +144,36 @@ static void a_socket_closed_past_libc(void)
 	a_socket_gets_its_number(close_past_libc);
 }
 
+/* An event loop with system calls of its own, whose reads and writes are libc's. */
+static void waited_for_past_libc(void)
+{
+	struct epoll_event event = {EPOLLIN | EPOLLET, {.u64 = 7}};
+	int ends[2], epoll = epoll_create1(0), late = 0;
+	char in[16];
+
+	connect_pair(ends);
+	fcntl(ends[1], F_SETFL, O_NONBLOCK);
+	past_libc(SYS_epoll_ctl, epoll, EPOLL_CTL_ADD, ends[1], (long)&event);
+	for (int i = 0; i < 300; i++) {
+		write_all(ends[0], "question", 8);
+		if (past_libc(SYS_epoll_pwait, epoll, (long)&event, 1, 1000) != 1 && late++ > 2)
+			break;
+		while (read(ends[1], in, sizeof(in)) > 0)
+			;
+		write_all(ends[1], "answer", 6);
+		if (read_all(ends[0], in, 6) != 6)
+			die("no answer");
+		sleep_us(300);
+	}
+	say("late: %d", late);
+	close(epoll);
+	pair_close(ends);
+}
+
 const struct behaviour same_number[] = {
 	{"calls_by_their_numbers", calls_by_their_numbers},
 	{"a_socket_closed_by_number", a_socket_closed_by_number},
 	{"a_socket_closed_past_libc", a_socket_closed_past_libc},
+	{"waited_for_past_libc", waited_for_past_libc},
 	{NULL, NULL},
 };
