@@ -256,6 +256,7 @@ static void add_totals(struct snapshot_totals *totals, const struct snapshot_tot
 		totals->sizes[i] += more->sizes[i];
 }
 
+/* What nobody holds any more counts until its process has added it to what is over, and is not listed. */
 static void take_records(struct question *question, const struct side_record *records,
 			 uint32_t count)
 {
@@ -268,7 +269,7 @@ static void take_records(struct question *question, const struct side_record *re
 			continue;
 		if (question->what == QUERY_TOTALS)
 			add_record(&question->totals, &records[i]);
-		else if (question->count + filled < STATS_RECORDS_MAX)
+		else if (records[i].holders && question->count + filled < STATS_RECORDS_MAX)
 			fill_connection(&out[filled++], &records[i], question->session);
 	}
 	if (!filled)

@@ -35,6 +35,20 @@ static bool thread_is_dead(uint32_t tid)
 	return process_vm_readv((pid_t)tid, &iov, 1, &iov, 1, 0) < 0 && errno == ESRCH;
 }
 
+static bool thread_has_no_number(uint32_t tid)
+{
+	return syscall(SYS_tkill, (pid_t)tid, 0) < 0 && errno == ESRCH;
+}
+
+bool lock_thread_is_gone(uint32_t tid)
+{
+	const int saved = errno;
+	const bool gone = thread_has_no_number(tid) || thread_is_dead(tid);
+
+	errno = saved;
+	return gone;
+}
+
 static bool thread_is_gone(uint32_t tid, unsigned int tries)
 {
 	if (tries <= YIELDS_BEFORE_SLEEP)
@@ -42,7 +56,7 @@ static bool thread_is_gone(uint32_t tid, unsigned int tries)
 	/* Where a crowd waits for a living holder, the question is what holds it up. */
 	if (tries > TRIES_BEFORE_PATIENCE && tries % PATIENCE)
 		return false;
-	if (syscall(SYS_tkill, (pid_t)tid, 0) < 0 && errno == ESRCH)
+	if (thread_has_no_number(tid))
 		return true;
 	return tries > TRIES_BEFORE_DOUBT && thread_is_dead(tid);
 }

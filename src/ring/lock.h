@@ -48,6 +48,9 @@ static inline int lock_take(_Atomic uint32_t *word, uint32_t tid)
 
 void lock_wake(_Atomic uint32_t *word);
 
+/* lock_thread_is_gone - does the thread exist no longer, or is it dead and not yet waited for? */
+bool lock_thread_is_gone(uint32_t tid);
+
 /*
  * Without waiters a plain store is enough, and half the price: who marks himself between the look and
  * the store sleeps his moment out.

@@ -94,6 +94,7 @@ static inline void side_count_call(struct side_direction *direction)
  * @cookie: SO_COOKIE, 0 while not known
  * @local, @peer: the two addresses, zero while not known
  * @low_water: SO_RCVLOWAT set since there are rings; 0: not set
+ * @left_by: thread id of who ended, the last one if several did, without closing; else 0
  * @send, @receive: the two directions
  * @sizes: histogram of write sizes
  */
@@ -108,7 +109,8 @@ struct side_record {
 	struct side_address local;
 	struct side_address peer;
 	_Atomic uint32_t low_water;
-	uint32_t reserved[5];
+	_Atomic uint32_t left_by;
+	uint32_t reserved[4];
 	_Alignas(64) struct side_direction send;
 	_Alignas(64) struct side_direction receive;
 	_Alignas(64) _Atomic uint32_t sizes[SIDE_SIZES];
@@ -153,6 +155,7 @@ struct side_totals {
  * @used: records [0, used) may be in use; the rest was never touched
  * @inbox: incremented by the daemon after each message it sends to this session
  * @totals: what is over
+ * @left: records that nobody holds any more and that are not free (side_leave())
  */
 struct side_header {
 	uint64_t magic;
@@ -161,6 +164,7 @@ struct side_header {
 	_Atomic uint64_t inbox;
 	uint64_t pid_namespace;
 	struct side_totals totals;
+	_Atomic uint32_t left;
 };
 
 #define SIDE_BYTES (SIDE_HEADER_SIZE + (uint64_t)SIDE_RECORDS * sizeof(struct side_record))

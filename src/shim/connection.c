@@ -74,8 +74,7 @@ struct connection *connection_new(int fd)
 	connection->ended = 0;
 	connection->due = ECONNRESET;
 	connection->opened_by_connect = false;
-	connection->mismatches = 0;
-	connection->turns = 0;
+	connection->mismatches = connection->turns = 0;
 	connection->last_call = DIRECTION_NONE;
 	connection->waited_for = false;
 	connection->pollers = 0;
@@ -91,6 +90,7 @@ struct connection *connection_new(int fd)
 	connection->spare = (struct spare){.descriptor = -1};
 	connection->offer = OFFER_NOT;
 	connection->handed_over = connection->declined = false;
+	connection->left = false;
 	connection->stays_tcp = false;
 	connection->defer_accept = 0;
 	connection->bell_armed[0] = connection->bell_armed[1] = false;
@@ -265,10 +265,11 @@ static bool keep(struct connection *connection, int fd)
 	return true;
 }
 
-static void leave(struct side_record *side)
+/* Once: at its end a process may leave all, and then close some, or leave all again. */
+static void leave(struct connection *connection, struct side_record *side, bool ends)
 {
-	if (atomic_fetch_sub(&side->holders, 1) == 1)
-		side_free(side);
+	if (side && !atomic_exchange(&connection->left, true))
+		side_leave(side, ends);
 }
 
 /* To the daemon, which need not wait for the end of the stand-in then. */
@@ -297,10 +298,9 @@ static void tear_down(struct connection *connection)
 		session_withdraw(connection->id);
 	connection->id = 0;
 	connection->side = NULL;
-	if (side) {
-		leave(side);
+	leave(connection, side, false);
+	if (side)
 		side_drop(side);
-	}
 	pool_give(connection);
 }
 
@@ -468,23 +468,22 @@ void connection_offers_are_void(void)
 	}
 }
 
+/* The record that this process holds, as would a child made now. */
+static struct side_record *record_of(const struct connection *connection)
+{
+	return atomic_load(&connection->descriptors) > 0 ? connection->side : NULL;
+}
+
 void connection_leave_all(void)
 {
 	for (uint32_t i = 0; i < pool_used; i++)
-		if (atomic_load(&pool[i].descriptors) > 0 && pool[i].side)
-			atomic_fetch_sub(&pool[i].side->holders, 1);
+		leave(&pool[i], record_of(&pool[i]), true);
 }
 
 void connection_describe(struct connection *connection, int fd)
 {
 	if (connection->side && connection->side->peer.port == 0)
 		describe(connection->side, fd);
-}
-
-/* The record that a child made now would hold. */
-static struct side_record *record_of(const struct connection *connection)
-{
-	return atomic_load(&connection->descriptors) > 0 ? connection->side : NULL;
 }
 
 void connection_keep_no_segment(void)
@@ -519,7 +518,7 @@ void connection_uncount(uint32_t fork)
 			pool[i].counted_in == fork ? atomic_exchange(&pool[i].counted, NULL) : NULL;
 
 		if (side)
-			leave(side);
+			side_leave(side, false);
 	}
 }
 
@@ -534,7 +533,7 @@ static void settle_count(struct connection *connection)
 	if (held)
 		atomic_fetch_add(&held->holders, 1);
 	if (counted)
-		leave(counted);
+		side_leave(counted, false);
 }
 
 /* In the child: it was kept for threads that are not here, or one was tearing it down. */
@@ -561,6 +560,7 @@ void connection_after_fork(void)
 		struct connection *connection = &pool[i];
 
 		settle_count(connection);
+		connection->left = false;
 		if (connection->descriptors <= 0) {
 			if (connection->phase != PHASE_FREE)
 				give_up_kept(connection);

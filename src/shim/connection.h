@@ -78,6 +78,7 @@ struct watch; /* a registration in an epoll (epoll.h) */
  * @offer: enum offer (offer.h)
  * @handed_over: the daemon has, or had, its socket for a rendezvous
  * @declined: negotiated with another host, and TCP after all
+ * @left: this process counts as a holder of @side no more
  * @stays_tcp: it has been pinned, which a negotiation in vain does not undo
  * @bell_armed: the [data, space] bell was armed, so that it may have been rung
  * @bell_rung: a byte was seen on the [data, space] bell: drain it before arming again
@@ -121,6 +122,7 @@ struct connection {
 	_Atomic uint8_t offer;
 	bool handed_over;
 	bool declined;
+	_Atomic bool left;
 	_Atomic bool stays_tcp;
 	_Atomic bool bell_armed[2];
 	_Atomic bool bell_rung[2];

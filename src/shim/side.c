@@ -263,13 +263,10 @@ bool side_make(void)
 	return segment_get() != NULL;
 }
 
-struct side_record *side_new(void)
+static struct side_record *take_free(struct side_header *of)
 {
-	struct side_header *of = segment_get();
 	uint32_t start, used;
 
-	if (!of)
-		return NULL;
 	used = atomic_load_explicit(&of->used, memory_order_relaxed);
 	start = atomic_load_explicit(&hint, memory_order_relaxed);
 	for (uint32_t i = 0; i <= used && i < SIDE_RECORDS; i++) {
@@ -287,8 +284,6 @@ struct side_record *side_new(void)
 		memset((char *)record + sizeof(record->state), 0,
 		       sizeof(*record) - sizeof(record->state));
 		atomic_store(&record->holders, 1);
-		atomic_fetch_add(&own->users, 1);
-		record->pid = fd_table_owner;
 		return record;
 	}
 	return NULL;
@@ -340,6 +335,82 @@ void side_free(struct side_record *record)
 		atomic_store_explicit(&hint, (uint32_t)(record - records(of)),
 				      memory_order_relaxed);
 	atomic_store_explicit(&record->state, SIDE_FREE, memory_order_release);
+}
+
+/* Is it one that nobody holds, and that nobody can be inside a call on?  Of several that ask, one is told so. */
+static bool take_left(struct side_record *record)
+{
+	const uint32_t by = atomic_load(&record->left_by);
+	uint32_t none = 0;
+
+	if (atomic_load(&record->state) == SIDE_FREE || atomic_load(&record->holders) || !by ||
+	    !lock_thread_is_gone(by))
+		return false;
+	return atomic_compare_exchange_strong(&record->holders, &none, 1) &&
+	       atomic_load(&record->left_by) == by;
+}
+
+/* The lowest one last, which is where the search for a free one begins then. */
+static void free_left(struct side_header *of)
+{
+	uint32_t at = atomic_load(&of->used);
+
+	atomic_store(&of->left, 0);
+	for (at = at < SIDE_RECORDS ? at : SIDE_RECORDS; at-- > 0;)
+		if (take_left(&records(of)[at]))
+			side_free(&records(of)[at]);
+}
+
+/* A look at all of them is worth it when many will be free, or when there is no other. */
+static bool is_worth_a_look(const struct side_header *of, uint32_t least)
+{
+	return !lock_is_quiet && atomic_load_explicit(&of->left, memory_order_relaxed) > least;
+}
+
+struct side_record *side_new(void)
+{
+	struct side_header *of = segment_get();
+	struct side_record *record;
+
+	if (!of)
+		return NULL;
+	if (__builtin_expect(is_worth_a_look(of, atomic_load(&of->used) / 8), 0))
+		free_left(of);
+	record = take_free(of);
+	if (!record && is_worth_a_look(of, 0)) {
+		free_left(of);
+		record = take_free(of);
+	}
+	if (!record)
+		return NULL;
+	atomic_fetch_add(&own->users, 1);
+	record->pid = fd_table_owner;
+	return record;
+}
+
+/* In the header, which may be an ancestor's. */
+static void count_left(const struct side_record *record)
+{
+	const struct segment *segment;
+
+	if (lock_take(&lock, thread_id()) < 0)
+		return;
+	segment = segment_of(record);
+	if (segment)
+		atomic_fetch_add(&segment->header->left, 1);
+	lock_drop(&lock);
+}
+
+void side_leave(struct side_record *record, bool ends)
+{
+	if (ends)
+		atomic_store(&record->left_by, thread_id());
+	if (atomic_fetch_sub(&record->holders, 1) != 1)
+		return;
+	if (atomic_load(&record->left_by))
+		count_left(record);
+	else
+		side_free(record);
 }
 
 struct side_header *side_header(void)

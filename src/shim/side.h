@@ -22,6 +22,13 @@ bool side_make(void);
 /* side_free - the last holder is gone: add the record to the totals and free it */
 void side_free(struct side_record *record);
 
+/**
+ * side_leave - a holder less; side_free() if it was the last one
+ * @ends: its process ends, in which other threads may be inside calls on the connection, and may close it
+ *	yet: the record is free when it has ended, and side_new() needs one
+ */
+void side_leave(struct side_record *record, bool ends);
+
 /* side_header - the segment's first page; NULL before the first record */
 struct side_header *side_header(void);
 

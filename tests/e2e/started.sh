@@ -200,6 +200,50 @@ a_process_for_each_connection() {
 	stop "$server"
 }
 
+# No child closes what it serves: who looks finds nothing of it, and each connection counts once.
+children_that_end_without_closing() {
+	local port server connections moved
+	port=$(free_port)
+	cat >"$scratch/server.py" <<-'END'
+		import os, signal, socket, sys
+		listener = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=50)
+		signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+		while True:
+		    talk = listener.accept()[0]
+		    if os.fork() == 0:
+		        for number in range(200):
+		            talk.sendall(talk.recv(100))
+		        os._exit(0)
+		    talk.close()
+	END
+	start without-close smcu_run python3 "$scratch/server.py" "$port"
+	server=$pid
+	wait_port "$port"
+	wait_until 5 nothing_is_open
+	connections=$(statistic connections) moved=$(statistic moved)
+	verdict children_that_do_not_close_answer "$(timeout 60 "$SMCU" run python3 - "$port" <<-'END'
+		import socket, sys
+		wrong = 0
+		for number in range(200):
+		    talk = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+		    for line in range(200):
+		        talk.sendall(b"question")
+		        wrong += talk.recv(100) != b"question"
+		    talk.close()
+		print(wrong)
+	END
+	)" 0
+	wait_until 5 nothing_is_open
+	verdict nothing_is_left_of_what_was_not_closed "$("$SMCU" ss --json | grep -c '"pid"')" 0
+	verdict what_was_not_closed_counts_once "$(($(statistic connections) - connections))" 400
+	really_moved children_that_do_not_close_really_moved 100 "$moved"
+	stop "$server"
+	wait_until 5 no_session
+	verdict what_was_not_closed_counts_once_after_all "$(($(statistic connections) - connections))" 400
+}
+nothing_is_open() { [ "$("$SMCU" ss --json | grep -c '"pid"')" -eq 0 ]; }
+no_session() { [ "$(statistic sessions)" -le 1 ]; }
+
 all() {
 	git_clones_from_its_daemon
 	a_filter_for_each_connection
@@ -209,6 +253,7 @@ all() {
 plainly all
 all
 python_starts_a_filter_for_each_connection
+children_that_end_without_closing
 programs_without_the_shim_are_named
 a_connection_without_its_rings_is_reset
 finish

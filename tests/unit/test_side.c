@@ -232,6 +232,47 @@ static int in_child(struct side_record *inherited, uint64_t gone)
 	return 0;
 }
 
+/* Who ends without closing may still be inside a call: its record is free only when it is gone. */
+static void what_was_left_is_free_when_who_left_has_ended(void **state)
+{
+	struct side_record *record = side_new();
+	struct side_header *header = side_header();
+	const uint64_t gone = header->totals.connections;
+	int ends[2], status;
+	char byte;
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	record->holders++;
+	record->send.tcp_bytes = 5;
+	child = fork();
+	if (child == 0) {
+		libc_thread_id = 0;
+		side_leave(record, true);
+		_exit(read(ends[0], &byte, 1) != 1);
+	}
+	while (record->holders != 1)
+		usleep(1000);
+	side_leave(record, false);
+	assert_int_equal(record->holders, 0);
+	assert_int_equal(header->left, 1);
+	header->left = header->used; /* so many are worth a look */
+	assert_ptr_not_equal(side_new(), record); /* it looks, and finds that the child lives */
+	assert_int_equal(record->state, SIDE_CONNECTING);
+	assert_int_equal(header->totals.connections, gone);
+	assert_int_equal(write(ends[1], "", 1), 1);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	header->left = header->used;
+	assert_ptr_equal(side_new(), record);
+	assert_true(record_is_new(record));
+	assert_int_equal(header->totals.connections, gone + 1);
+	assert_int_equal(header->left, 0);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 static void a_child_has_a_segment_of_its_own(void **state)
 {
 	struct side_record *record = side_new();
@@ -337,6 +378,7 @@ int main(void)
 		cmocka_unit_test(what_is_gone_is_in_the_totals),
 		cmocka_unit_test(there_are_as_many_as_promised),
 		cmocka_unit_test(threads_get_different_records),
+		cmocka_unit_test(what_was_left_is_free_when_who_left_has_ended),
 		cmocka_unit_test(a_child_has_a_segment_of_its_own),
 		cmocka_unit_test(a_record_is_taken_up_by_its_number),
 		cmocka_unit_test(a_segment_of_another_pid_namespace_is_refused),
