@@ -3,10 +3,14 @@
 
 #include <stdatomic.h>
 
+#include "shim/cleanup.h"
 #include "shim/fd_table.h"
+#include "shim/hold.h"
 #include "shim/libc.h"
+#include "shim/user_memory.h"
 
 __thread struct handler_runs handler_runs;
+__thread struct hold hold;
 
 typedef void handler_function(int number, siginfo_t *info, void *context);
 
@@ -20,6 +24,34 @@ static struct kept {
 	_Atomic bool restarts;
 } kept[NSIG];
 
+static void abandon(void *context)
+{
+	const struct hold *left = context;
+
+	left->abandon(left->connection);
+}
+
+/*
+ * The handler may jump out of what it has interrupted, and has calls of its own: to them, and after a
+ * jump, nothing is held and nothing is copied.
+ */
+static void call_aside(handler_function *function, int number, siginfo_t *info, void *context)
+{
+	struct hold interrupted = hold;
+	void *copy = user_copy_set_aside(NULL);
+	struct _pthread_cleanup_buffer cleanup;
+
+	hold_end();
+	if (interrupted.abandon)
+		cleanup_push(&cleanup, abandon, &interrupted);
+	function(number, info, context);
+	if (interrupted.abandon)
+		cleanup_pop(&cleanup);
+	(void)user_copy_set_aside(copy);
+	if (interrupted.abandon)
+		hold_begin(interrupted.connection, interrupted.abandon);
+}
+
 static void run(int number, siginfo_t *info, void *context)
 {
 	handler_function *function = atomic_load(&kept[number].function);
@@ -27,7 +59,7 @@ static void run(int number, siginfo_t *info, void *context)
 	handler_runs.all++;
 	if (!atomic_load(&kept[number].restarts))
 		handler_runs.interrupting++;
-	function(number, info, context);
+	call_aside(function, number, info, context);
 }
 
 static bool is_function(__sighandler_t handler)

@@ -12,6 +12,7 @@
 #include "shim/cleanup.h"
 #include "shim/clock.h"
 #include "shim/epoll.h"
+#include "shim/hold.h"
 #include "shim/libc.h"
 #include "shim/place.h"
 #include "shim/quiet.h"
@@ -148,6 +149,16 @@ static size_t stop_at_mark(const struct connection *connection, size_t want, siz
 	return __builtin_expect(mark < want, 0) && mark > 0 ? mark : want;
 }
 
+/* A handler has jumped out of the copy. */
+static void abandon_take(struct connection *connection)
+{
+	_Atomic uint32_t *lock = &connection->receive.own->lock;
+
+	if (stream_is_holder(lock))
+		lock_drop(lock);
+	connection_put(connection);
+}
+
 static ssize_t ring_take(struct connection *connection, struct place place, size_t want, int flags)
 {
 	struct ring *ring = &connection->receive;
@@ -159,8 +170,11 @@ static ssize_t ring_take(struct connection *connection, struct place place, size
 
 	if (before == 0)
 		return 0;
-	if (lock_take(&ring->own->lock, thread_id()) < 0)
+	hold_begin(connection, abandon_take);
+	if (lock_take(&ring->own->lock, thread_id()) < 0) {
+		hold_end();
 		return -EAGAIN;
+	}
 	from = atomic_load_explicit(&ring->own->position, memory_order_relaxed);
 	want = stop_at_mark(connection, want, &skip);
 	if (skip && !peeks) {
@@ -178,6 +192,7 @@ static ssize_t ring_take(struct connection *connection, struct place place, size
 	if (__builtin_expect(is_remote(connection), 0) && !peeks)
 		urgent_after_read(connection, from);
 	lock_drop(&ring->own->lock);
+	hold_end();
 	if (done && !peeks) {
 		bell_tell_writer(connection, before > done ? before : done);
 		ring_end_run(&connection->send);

@@ -9,6 +9,7 @@
 #include "ring/lock.h"
 #include "shim/bell.h"
 #include "shim/deferred.h"
+#include "shim/hold.h"
 #include "shim/libc.h"
 #include "shim/place.h"
 #include "shim/quiet.h"
@@ -153,6 +154,47 @@ static void put_deferred(struct ring *ring)
 	}
 }
 
+/* A handler has jumped out of the copy; what it has sent itself goes as far as there is room. */
+static void abandon_put(struct connection *connection)
+{
+	struct ring *ring = &connection->send;
+
+	if (stream_is_holder(&ring->own->lock)) {
+		put_deferred(ring);
+		while (deferred_first())
+			deferred_drop();
+		atomic_store(&our_writer(connection)->writing, 0);
+		writer_leave(connection);
+		lock_drop(&ring->own->lock);
+		bell_tell_reader(connection);
+	}
+	connection_put(connection);
+}
+
+/* The lock, for who is about to put bytes into the ring.  -EDEADLK; -ESTALE: it is TCP's now. */
+static inline __attribute__((always_inline)) int begin_put(struct connection *connection)
+{
+	_Atomic uint32_t *lock = &connection->send.own->lock;
+
+	hold_begin(connection, abandon_put);
+	if (lock_take(lock, thread_id()) < 0) {
+		hold_end();
+		return -EDEADLK;
+	}
+	if (writer_enter(connection))
+		return 0;
+	lock_drop(lock);
+	hold_end();
+	return -ESTALE;
+}
+
+static void end_put(struct connection *connection)
+{
+	writer_leave(connection);
+	lock_drop(&connection->send.own->lock);
+	hold_end();
+}
+
 /*
  * With the lock: a write of one thread is not to be cut by another's.  @urgent: the last byte is.
  * -ESTALE: it is TCP's now.
@@ -166,12 +208,9 @@ static ssize_t ring_put(struct connection *connection, struct place place, size_
 	size_t done = 0;
 	ssize_t n = 0;
 
-	if (lock_take(&ring->own->lock, thread_id()) < 0)
-		return -EDEADLK;
-	if (!writer_enter(connection)) {
-		lock_drop(&ring->own->lock);
-		return -ESTALE;
-	}
+	n = begin_put(connection);
+	if (n < 0)
+		return n;
 	if (want > piece)
 		atomic_store_explicit(writing, 1, memory_order_relaxed);
 	while (done < want && !deferred_first()) {
@@ -195,8 +234,7 @@ static ssize_t ring_put(struct connection *connection, struct place place, size_
 		put_deferred(ring);
 		bell_tell_reader(connection);
 	}
-	writer_leave(connection);
-	lock_drop(&ring->own->lock);
+	end_put(connection);
 	return done ? (ssize_t)done : n;
 }
 
@@ -410,12 +448,9 @@ static ssize_t fill_once(struct connection *connection, size_t most, struct stre
 	uint8_t *to;
 	ssize_t n;
 
-	if (lock_take(&ring->own->lock, thread_id()) < 0)
-		return -EAGAIN;
-	if (!writer_enter(connection)) {
-		lock_drop(&ring->own->lock);
-		return -ESTALE;
-	}
+	n = begin_put(connection);
+	if (n < 0)
+		return n == -EDEADLK ? -EAGAIN : n;
 	n = ring_reserve(ring, &to);
 	if (n > 0) {
 		*room = (size_t)n < most ? (size_t)n : most;
@@ -426,8 +461,7 @@ static ssize_t fill_once(struct connection *connection, size_t most, struct stre
 			ring_publish(ring, (size_t)n);
 	}
 	put_deferred(ring);
-	writer_leave(connection);
-	lock_drop(&ring->own->lock);
+	end_put(connection);
 	if (n > 0)
 		bell_tell_reader(connection);
 	return n;

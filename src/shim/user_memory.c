@@ -81,3 +81,11 @@ __attribute__((no_sanitize_address)) void user_copy_recover(const siginfo_t *fau
 	current = recovery->outer;
 	RECOVERY_GO(recovery->jump);
 }
+
+void *user_copy_set_aside(void *copy)
+{
+	struct recovery *before = current;
+
+	current = copy;
+	return before;
+}

@@ -27,4 +27,7 @@ bool user_copy(void *to, const void *from, size_t n);
 /* user_copy_recover - does this fault belong to a copy?  Then it does not return. */
 void user_copy_recover(const siginfo_t *fault);
 
+/* user_copy_set_aside - while a handler runs: no copy is under way (NULL), and then again what this returned */
+void *user_copy_set_aside(void *copy);
+
 #endif

@@ -98,6 +98,7 @@ static void fill(struct side_record *record, uint32_t state, uint64_t number)
 	record->receive.calls = 6 * number;
 	record->sizes[3] = 7;
 	record->receive.moved = state == SIDE_SHM;
+	record->holders = state != SIDE_FREE;
 }
 
 static void connections_are_what_the_shim_wrote(void **state)

@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -276,6 +277,113 @@ static void a_handler_that_jumps_out_of_a_read(void)
 	close(ends[0]);
 }
 
+static void *read_to_the_end(void *last)
+{
+	char in[65536];
+	ssize_t n;
+
+	while ((n = read(fd_inside, in, sizeof(in))) > 0)
+		*(char *)last = in[n - 1];
+	return NULL;
+}
+
+static void *write_on(void *unused)
+{
+	static char out[100000];
+
+	while (write(fd_inside, out, sizeof(out)) > 0)
+		;
+	return unused;
+}
+
+/* Many times, out of calls that move megabytes. */
+static void jump_out(ssize_t (*move)(int fd, char *bytes, size_t n), int fd)
+{
+	const struct itimerval soon = {.it_value.tv_usec = 700}, never = {.it_value.tv_usec = 0};
+	static char bytes[4000000];
+	static volatile int jumps;
+
+	for (jumps = 0; jumps < 200;) {
+		if (sigsetjmp(away, 1)) {
+			jumps++;
+			continue;
+		}
+		setitimer(ITIMER_REAL, &soon, NULL);
+		while (move(fd, bytes, sizeof(bytes)) > 0)
+			;
+		setitimer(ITIMER_REAL, &never, NULL);
+		say("it failed: %d", errno);
+		return;
+	}
+	say("jumps %d", jumps);
+}
+
+static ssize_t move_out(int fd, char *bytes, size_t n)
+{
+	return write(fd, bytes, n);
+}
+
+static ssize_t move_in(int fd, char *bytes, size_t n)
+{
+	return read(fd, bytes, n);
+}
+
+/* @body is to run in a thread that the timer's signal does not reach. */
+static pthread_t beside(void *(*body)(void *), void *argument)
+{
+	pthread_t thread;
+	sigset_t alarm;
+
+	sigemptyset(&alarm);
+	sigaddset(&alarm, SIGALRM);
+	pthread_sigmask(SIG_BLOCK, &alarm, NULL);
+	pthread_create(&thread, NULL, body, argument);
+	pthread_sigmask(SIG_UNBLOCK, &alarm, NULL);
+	return thread;
+}
+
+static void a_handler_that_jumps_out_of_large_writes(void)
+{
+	pthread_t reader;
+	char last = 0;
+	int ends[2];
+
+	signal(SIGALRM, jump_away);
+	pair_open(ends);
+	fd_inside = ends[1];
+	reader = beside(read_to_the_end, &last);
+	jump_out(move_out, ends[0]);
+	say_call("write", write(ends[0], "abc", 3));
+	say_call("shutdown", shutdown(ends[0], SHUT_WR));
+	pthread_join(reader, NULL);
+	say("the last byte: %c", last);
+	pair_close(ends);
+}
+
+static void a_handler_that_jumps_out_of_large_reads(void)
+{
+	static char in[100000];
+	pthread_t writer;
+	int ends[2];
+
+	signal(SIGALRM, jump_away);
+	pair_open(ends);
+	fd_inside = ends[1];
+	writer = beside(write_on, NULL);
+	jump_out(move_in, ends[0]);
+	say("read: %d", read(ends[0], in, sizeof(in)) > 0);
+	pthread_cancel(writer);
+	while (recv(ends[0], in, sizeof(in), MSG_DONTWAIT) > 0)
+		;
+	pthread_join(writer, NULL);
+	shutdown(ends[1], SHUT_WR);
+	while (read(ends[0], in, sizeof(in)) > 0)
+		;
+	say_call("write", write(ends[0], "abc", 3));
+	say_call("read", read(ends[1], in, sizeof(in)));
+	pair_close(ends);
+}
+
 static void count(int signal_number)
 {
 	(void)signal_number;
@@ -338,6 +446,8 @@ const struct behaviour same_cancel[] = {
 	{"writes_are_cancelled_asynchronously", writes_are_cancelled_asynchronously},
 	{"a_handler_that_reads_the_same_socket", a_handler_that_reads_the_same_socket},
 	{"a_handler_that_jumps_out_of_a_read", a_handler_that_jumps_out_of_a_read},
+	{"a_handler_that_jumps_out_of_large_writes", a_handler_that_jumps_out_of_large_writes},
+	{"a_handler_that_jumps_out_of_large_reads", a_handler_that_jumps_out_of_large_reads},
 	{"sigurg_tells_of_urgent_data", sigurg_tells_of_urgent_data},
 	{"sigio_tells_of_data", sigio_tells_of_data},
 	{NULL, NULL},
