@@ -21,7 +21,7 @@ files_may_not_be_large waited_for_past_libc children_of_the_clone_system_call_se
 # These are about a connection that has moved, ask the same at any moment and take long, or say when there is no
 # edge, where the move makes one.
 not_at_random=" an_event_has_something_to_read urgent_data_behind_much_else \
-half_read_then_new_data_on_an_edge a_move_while_in_two_epolls "
+half_read_then_new_data_on_an_edge a_move_while_in_two_epolls an_edge_unread_when_an_epoll_is_shared "
 
 # The sanitizer's runtime does not know that a cancelled thread leaves its frames, plain or under smcu.
 [ "${SMCU_VARIANT:-}" = asan ] && skipped="*_cancelled|*cancelled_*|a_handler_that_jumps_out*" || skipped=

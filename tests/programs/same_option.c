@@ -58,7 +58,7 @@ static void receive_time_out_with_some_of_all(void)
 	int ends[2];
 
 	pair_open(ends);
-	set_time_out(ends[1], SO_RCVTIMEO, 150);
+	set_time_out(ends[1], SO_RCVTIMEO, 500);
 	send_later(ends[0], "some", 20);
 	say_call("recv all", recv(ends[1], in, 10, MSG_WAITALL));
 	send_later_join();
