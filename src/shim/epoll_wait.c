@@ -506,13 +506,28 @@ static void hand_on(struct poller *poller)
 	lock_drop(&poller->lock);
 }
 
+/* The kernel gave @n events: of them the program's, and what the inner epoll has if it was among them. */
+static int take_events(struct poller *poller, struct epoll_event *events, int n, int most,
+		       uint32_t takeovers)
+{
+	bool inner;
+
+	n = strip(poller, events, n, &inner);
+	if (inner && lock_take(&poller->lock, thread_id()) == 0) {
+		look_inside(poller);
+		n += harvest(poller, events + n, most - n, n ? takeovers : UINT32_MAX);
+		lock_drop(&poller->lock);
+	}
+	return n;
+}
+
 static int wait_for_events(struct poller *poller, int epoll, struct epoll_event *events, int most,
 			   const struct timespec *timeout, const sigset_t *mask)
 {
 	const uint32_t runs = handler_runs.all;
 	const uint64_t deadline = clock_deadline(timeout);
 	uint32_t takeovers;
-	bool inner, last = false, vain = false;
+	bool last = false, vain = false;
 	int n;
 
 	while (!last) {
@@ -550,12 +565,7 @@ static int wait_for_events(struct poller *poller, int epoll, struct epoll_event 
 		last = n == 0 || deadline == 0;
 		if (!poller)
 			poller = fd_poller(epoll);
-		n = strip(poller, events, n, &inner);
-		if (inner && lock_take(&poller->lock, thread_id()) == 0) {
-			look_inside(poller);
-			n += harvest(poller, events + n, most - n, n ? takeovers : UINT32_MAX);
-			lock_drop(&poller->lock);
-		}
+		n = take_events(poller, events, n, most, takeovers);
 		if (n > 0)
 			return n;
 	}
@@ -570,7 +580,7 @@ int epoll_wait_for(struct poller *poller, int epoll, struct epoll_event *events,
 	if (!poller)
 		poller = fd_poller(epoll);
 	if (poller && atomic_load_explicit(&poller->hot, memory_order_relaxed) &&
-	    __builtin_expect(atomic_load(&poller->sleepers) != 0, 0))
+	    __builtin_expect(atomic_load(&poller->sleepers) != 0, 0) && !epoll_is_inherited(poller))
 		hand_on(poller);
 	return n;
 }
