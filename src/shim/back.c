@@ -21,6 +21,7 @@
 
 #define PATIENCE_NS                                                                                \
 	1000000000ULL /* how long a peer may be inside: it was stopped there, or it lies */
+#define READER_NS 20000000ULL /* how long a woken reader may take; one that does not read never comes */
 #define MOMENT_NS 100000L
 
 static const struct timespec moment = {.tv_nsec = MOMENT_NS};
@@ -59,6 +60,18 @@ static void wait_for_writers(const struct connection *connection, uint64_t deadl
 {
 	while (goes_back(connection) && atomic_load(&peer_writer(connection)->inside) &&
 	       now_ns() < deadline)
+		quiet_sleep(&moment);
+}
+
+/*
+ * A reader that sleeps in the kernel since before the switch takes all that TCP has when it is woken.  What we
+ * send there is not to be among it: it gets the time to go on into the ring.
+ */
+static void wait_for_the_reader(const struct connection *connection, uint64_t deadline)
+{
+	while (goes_back(connection) && send_has_moved(connection) &&
+	       ring_unread(&connection->send) == atomic_load(&our_writer(connection)->produced) &&
+	       ring_unread(&connection->send) && now_ns() < deadline)
 		quiet_sleep(&moment);
 }
 
@@ -106,12 +119,13 @@ static void become_tcp(struct connection *connection)
 /**
  * struct departure - of several
  * @all: of everything, into a sandbox; else of those that are marked
- * @deadline: for writers
+ * @deadline: for writers; @readers: for readers
  */
 struct departure {
 	bool all;
 	enum reason reason;
 	uint64_t deadline;
+	uint64_t readers;
 };
 
 static bool is_leaving(const struct connection *connection, const struct departure *departure)
@@ -134,8 +148,10 @@ static void wait_each(struct connection *connection, void *context)
 
 	if (!connection_hold(connection))
 		return;
-	if (is_leaving(connection, departure))
+	if (is_leaving(connection, departure)) {
 		wait_for_writers(connection, departure->deadline);
+		wait_for_the_reader(connection, departure->readers);
+	}
 	connection_put(connection);
 }
 
@@ -174,6 +190,7 @@ static void depart(struct departure *departure)
 	connection_each(say_each, departure);
 	make_it_seen();
 	departure->deadline = now_ns() + PATIENCE_NS;
+	departure->readers = now_ns() + READER_NS;
 	connection_each(wait_each, departure);
 	connection_each(arrive_each, departure);
 	errno = saved;
@@ -203,6 +220,7 @@ bool back_one(struct connection *connection, enum reason reason)
 		say_it(connection);
 		make_it_seen();
 		wait_for_writers(connection, now_ns() + PATIENCE_NS);
+		wait_for_the_reader(connection, now_ns() + READER_NS);
 		arrive(connection, reason, false);
 	}
 	errno = saved;

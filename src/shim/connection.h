@@ -85,7 +85,8 @@ struct watch; /* a registration in an epoll (epoll.h) */
  * @mismatches: how often the counts were found different with nobody inside
  * @turns: how often the direction of calls has changed (see move.h)
  * @last_call: enum way of the last call that moved bytes
- * @waited_for: it was polled, or registered in an epoll, by a call that we have seen
+ * @waited_for: it was polled, or registered in an epoll, by a call that we have seen, or asked again and again
+ * @vain_reads: how often in a row, while it has rings
  * @pollers: threads inside the kernel's poll or select with this socket, before it moved
  * @id: in the session with the daemon
  * @checked_at: coarse time of the last look at TCP's state
@@ -130,6 +131,7 @@ struct connection {
 	_Atomic uint8_t turns;
 	_Atomic uint8_t last_call;
 	_Atomic bool waited_for;
+	_Atomic uint8_t vain_reads;
 	_Atomic uint32_t pollers;
 	_Atomic uint64_t id;
 	_Atomic uint64_t checked_at;

@@ -6,10 +6,21 @@
 #define SMCU_SHIM_STREAM_COMMON_H
 
 #include "shim/libc.h"
+#include "shim/place.h"
 #include "shim/stream.h"
 
 /* stream_time_to_look - coarse time has moved since the last look at TCP */
 bool stream_time_to_look(struct connection *connection);
+
+/**
+ * stream_receive_tcp - while the direction has not moved: TCP, and not beyond the switching bytes
+ *
+ * Nobody sleeps there beside another, who would not be woken by what comes in the ring.
+ *
+ * Return: bytes or -errno; -ESTALE: nothing there, wait for TCP and the bell together.
+ */
+ssize_t stream_receive_tcp(struct connection *connection, int fd, const struct place *place,
+			   int flags, struct call *call);
 
 /* stream_is_holder - does this thread hold the lock? */
 static inline bool stream_is_holder(const _Atomic uint32_t *lock)

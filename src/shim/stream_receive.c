@@ -3,9 +3,6 @@
  * Receiving on a connection that has rings: the ring first, TCP last
  */
 #include <errno.h>
-#include <limits.h>
-#include <sched.h>
-#include <sys/ioctl.h>
 
 #include "ring/lock.h"
 #include "shim/bell.h"
@@ -21,7 +18,6 @@
 #include "shim/urgent.h"
 
 #define LOOKS_FOR_MORE 256U
-#define SLEEPER_NS 100000000ULL /* how long a woken reader may take, on a busy machine too */
 
 static ssize_t kernel_receive(struct connection *connection, int fd, const struct place *place,
 			      int flags)
@@ -31,75 +27,6 @@ static ssize_t kernel_receive(struct connection *connection, int fd, const struc
 
 	message.msg_iovlen = (size_t)place_vectors(place, some, SIZE_MAX);
 	return stream_kernel_receive(connection, NULL, fd, &message, flags & ~MSG_WAITALL);
-}
-
-/*
- * Another reader is in the kernel, and may sleep there since before there were rings.  Nothing but the bytes
- * that switch the direction wakes it: they are left to it, unless it does not come for them (its process is
- * stopped).
- *
- * Return: how many bytes may be taken; 0 or -errno: what the kernel says to everybody.
- */
-static ssize_t leave_the_switch(const struct connection *connection, int fd)
-{
-	const struct side_direction *direction = &connection->side->receive;
-	const struct segment_writer *theirs = peer_writer(connection);
-	const uint64_t before = atomic_load(&direction->tcp_bytes);
-	uint64_t patience;
-	int there = 1;
-	char byte;
-	ssize_t n;
-
-	n = quiet_recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-	if (n <= 0)
-		return n < 0 ? -errno : 0;
-	(void)libc.ioctl(fd, FIONREAD, &there);
-	/* Said before those bytes are sent: if it is not, they are not among these. */
-	if (atomic_load(&theirs->switched) == SWITCH_NONE ||
-	    atomic_load(&theirs->switched) == SWITCH_OFF)
-		return there > 0 ? there : 1;
-	/* No calls on the socket meanwhile, whose lock it needs. */
-	patience = now_ns() + SLEEPER_NS;
-	while (atomic_load(&direction->in_kernel) > 1 &&
-	       atomic_load(&direction->tcp_bytes) == before && now_ns() < patience)
-		sched_yield();
-	return SSIZE_MAX;
-}
-
-/*
- * While the direction has not moved: TCP, and nobody sleeps there beside another, who would not be
- * woken by what comes in the ring.  -ESTALE: nothing there, wait for TCP and the bell together.
- */
-static ssize_t receive_tcp(struct connection *connection, int fd, const struct place *place,
-			   int flags, struct call *call)
-{
-	struct side_direction *direction = &connection->side->receive;
-	bool alone = atomic_fetch_add(&direction->in_kernel, 1) == 0;
-	struct iovec some[PLACE_VECTORS];
-	struct msghdr message = {.msg_iov = some};
-	ssize_t n, most = SSIZE_MAX;
-	bool may_sleep;
-
-	move_confirm(connection, fd, 1);
-	may_sleep = alone && !has_low_water(connection) && !move_at_the_switch(connection) &&
-		    call->deadline == 0;
-	if (may_sleep && (flags & MSG_WAITALL)) /* the kernel's time-out is for this step */
-		call->deadline = stream_deadline(fd, DIRECTION_RECEIVE);
-	if (!alone && !(flags & MSG_PEEK))
-		most = leave_the_switch(connection, fd);
-	n = most;
-	if (most > 0) {
-		message.msg_iovlen = (size_t)place_vectors(place, some, (size_t)most);
-		flags &= ~MSG_WAITALL;
-		n = stream_kernel_receive(connection, &direction->in_kernel, fd, &message,
-					  may_sleep ? flags : flags | MSG_DONTWAIT);
-	}
-	if (n == -EAGAIN && !may_sleep)
-		n = -ESTALE;
-	if (n > 0 && !(flags & MSG_PEEK))
-		move_account(connection, fd, DIRECTION_RECEIVE, (size_t)n);
-	atomic_fetch_sub(&direction->in_kernel, 1);
-	return n;
 }
 
 /* In the middle of a write: what is missing comes within a copy's time. */
@@ -423,11 +350,16 @@ static ssize_t receive_some(struct connection *connection, int fd, const struct 
 	ssize_t n;
 
 	while (!follow_the_switch(connection)) {
-		n = receive_tcp(connection, fd, place, flags, call);
+		n = stream_receive_tcp(connection, fd, place, flags, call);
 		if (__builtin_expect(n > 0 && (flags & MSG_PEEK), 0))
 			return peek_on(connection, fd, place, want, flags, n, call);
 		/* The others may have followed it while we slept: an end comes after what is in the ring. */
-		if (n != -EAGAIN && n != -ESTALE && (n != 0 || !follow_the_switch(connection)))
+		if (n == 0 && !follow_the_switch(connection)) {
+			atomic_fetch_or(&connection->ended, ENDED_TCP);
+			(void)stream_note_death(connection, fd);
+			return 0;
+		}
+		if (n != 0 && n != -EAGAIN && n != -ESTALE)
 			return n;
 		if (follow_the_switch(connection))
 			break;

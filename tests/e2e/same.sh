@@ -16,7 +16,7 @@ LANES=4
 stays_tcp=" a_sandboxed_program_goes_on a_filter_that_starts_before_the_move a_started_program_has_the_limits \
 connected_to_itself standard_streams_on_a_socket a_fork_before_the_move accept_inherits_a_low_water_mark \
 sigio_tells_of_data a_connection_passed_before_its_first_byte a_client_end_passed_before_its_first_byte \
-files_may_not_be_large waited_for_past_libc children_of_the_clone_system_call_serve children_of_clone_serve children_of_the_plain_fork_serve "
+an_accept_without_a_number_left files_may_not_be_large waited_for_past_libc children_of_the_clone_system_call_serve children_of_clone_serve children_of_the_plain_fork_serve "
 
 # These are about a connection that has moved, ask the same at any moment and take long, or say when there is no
 # edge, where the move makes one.
