@@ -76,11 +76,11 @@ struct connection *connection_new(int fd)
 	connection->opened_by_connect = false;
 	connection->mismatches = connection->turns = 0;
 	connection->last_call = DIRECTION_NONE;
-	connection->waited_for = connection->vain_reads = 0;
+	connection->waited_for = false;
+	connection->vain_reads = 0;
 	connection->pollers = 0;
 	connection->id = 0;
-	connection->checked_at = 0;
-	connection->offered_at = 0;
+	connection->checked_at = connection->offered_at = 0;
 	connection->side = NULL;
 	connection->control = NULL;
 	memset(&connection->send, 0, sizeof(connection->send));

@@ -99,6 +99,8 @@ is_tcp() {
 count_before() { before=$(fallbacks) syns=$(seen syn) synacks=$(seen synack); }
 reason() { smcu_on "$1" ss --json | jq -r --argjson port "$port" '.[] | select(.local.port == $port or .peer.port == $port) | .reason'; }
 
+is_reason() { [ "$(reason "$1")" = "$2" ]; }
+
 # --- Rules ---------------------------------------------------------------------------------------
 
 daemon_on a
@@ -112,6 +114,7 @@ part
 count_before
 pair none none before 7205
 is_tcp a_listener_on_a_denied_port 1 0
+wait_until 5 is_reason b rule # until the daemon has refused it
 verdict ss_says_that_it_is_a_rule "$(reason b)" rule
 part
 
