@@ -13,7 +13,7 @@
 #include "shim/quiet.h"
 #include "shim/stream_common.h"
 
-#define VAIN_READS 8U
+#define VAIN_READS 2U
 #define SLEEPER_NS 100000000ULL /* how long a woken reader may take, on a busy machine too */
 
 /* Behind the switching bytes TCP has what was sent by a peer that has gone back; the ring comes first. */

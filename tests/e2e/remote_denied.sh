@@ -68,6 +68,7 @@ for number in range(50):
     if role == "listen":
         talk.sendall(talk.recv(5, socket.MSG_WAITALL))
     else:
+        time.sleep(0.004)  # what the daemon says is seen at a later call
         talk.sendall(b"hello")
         assert talk.recv(5, socket.MSG_WAITALL) == b"hello"
 print("talked", flush=True)
