@@ -157,6 +157,9 @@ class Lab:
             guest.await_ready()
             self._configure(guest)
 
+    def _console(self, name):
+        return os.path.join(self.directory, f"{name}.console.log")
+
     def _plug(self, name, number, interfaces, version, image):
         """The interfaces of a guest, and how it is booted."""
         taps = [(f"tap{name}{each}", f"52:54:00:00:{number:02x}:{each:02x}")
@@ -164,8 +167,7 @@ class Lab:
         for tap, _ in taps:
             ip("tuntap", "add", tap, "mode", "tap")
             ip("link", "set", tap, "master", BRIDGE, "up")
-        command = qemu_command(version, image, os.path.join(self.directory, f"{name}.console.log"),
-                               taps)
+        command = qemu_command(version, image, self._console(name), taps)
         self._plugged[name] = (command,
                                [interface_address(number, each) for each in range(interfaces)])
 
@@ -187,6 +189,12 @@ class Lab:
             guest.run("network", "rxe", "add", f"rxe{number}", f"eth{number}")
         if self.eid:
             guest.run("smc_netlink", "eid", "add", self.eid)
+
+    def panicked_in(self, name, function):
+        """Has the guest's kernel panicked, in this function of its own or what that called?"""
+        with open(self._console(name), encoding="utf-8", errors="replace") as file:
+            console = file.read()
+        return "Kernel panic" in console and f"{function}+0x" in console
 
     def cut(self, name, interface):
         """Nothing passes any more to or from a guest's interface, which does not notice."""
@@ -232,6 +240,9 @@ def run_case(lab, case):
     try:
         case(lab)
         print(f"ok {case.__name__}", flush=True)
+        return True
+    except Unavailable as reason:
+        print(f"skip {case.__name__} {reason}", flush=True)
         return True
     except Failure as failure:
         print(f"not ok {case.__name__} {failure}")

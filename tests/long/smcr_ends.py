@@ -18,7 +18,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import lab
 from capture import ROCE_PORT, sent_message
+from kernel import Unavailable
 from lab import expect, wait_until
+from program import Failure
 from talk import begin as begin_at
 from talk import (ROLES, STREAM, abort, expect_good_end, expect_rendezvous, expect_reset, from_guest,
                   guest_connection, nothing_is_open, our_connection, start_smcu, stop_smcu,
@@ -264,11 +266,17 @@ def a_link_group_ends_when_the_guests_rnic_goes(it):
 
 
 def a_link_group_ends_when_the_guests_interface_goes_down(it):
+    """Now and then Linux 6.12's rdma_rxe schedules the work of a queue pair that is no more."""
     guest = it.guests["a"]
 
     def end():
         guest.run("network", "down", "eth0")
-    ended_link_groups(it, end, lambda: guest.run("network", "up", "eth0"))
+    try:
+        ended_link_groups(it, end, lambda: guest.run("network", "up", "eth0"))
+    except Failure:
+        if it.panicked_in("a", "rxe_sched_task"):
+            raise Unavailable("the guest's kernel panicked in rxe_sched_task") from None
+        raise
 
 
 CASES = [
