@@ -115,8 +115,9 @@ def declined(it, port, types, reason):
 
 
 def expect_rendezvous(it, port):
-    expect(SMC_OPTION in it.capture.syn(port).options, True, "an SMC option in the SYN")
-    expect(SMC_OPTION in it.capture.syn_ack(port).options, True, "an SMC option in the SYN-ACK")
+    for segment, name in ((it.capture.syn(port), "SYN"), (it.capture.syn_ack(port), "SYN-ACK")):
+        expect(SMC_OPTION in segment.options, True,
+               f"an SMC option in the {name} from {segment.source}, port {port}")
     expect(clc_types(it, port), [PROPOSAL, ACCEPT, CONFIRM], "the CLC messages")
 
 
