@@ -7,13 +7,13 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#include "ring/lock.h"
 #include "shim/bell.h"
 #include "shim/clock.h"
 #include "shim/connection.h"
 #include "shim/epoll.h"
 #include "shim/fd_table.h"
 #include "shim/heirloom.h"
+#include "shim/latch.h"
 #include "shim/libc.h"
 #include "shim/memory.h"
 #include "shim/move.h"
@@ -41,11 +41,11 @@ static void say_it(struct connection *connection)
 	if (!goes_back(connection))
 		return;
 	lock = &connection->side->send.lock;
-	locked = lock_take(lock, thread_id()) == 0;
+	locked = latch_take(lock) == 0;
 	atomic_fetch_or(&our_writer(connection)->marks, MARK_BACK);
 	move_forbid(connection);
 	if (locked)
-		lock_drop(lock);
+		latch_drop(lock);
 }
 
 /* After it, who is not inside will see the mark. */

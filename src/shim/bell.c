@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-#include "ring/lock.h"
+#include "shim/latch.h"
 #include "shim/libc.h"
 #include "shim/quiet.h"
 #include "shim/urgent.h"
@@ -44,7 +44,7 @@ void bell_arm(struct connection *connection, enum bell bell)
 						    : &our_writer(connection)->wants_space;
 	struct side_direction *way =
 		bell == BELL_DATA ? &connection->side->receive : &connection->side->send;
-	bool locked = lock_take(&way->lock, thread_id()) == 0;
+	bool locked = latch_take(&way->lock) == 0;
 
 	/* Under the lock, and only with nothing to do, a byte is nobody's any more. */
 	if (atomic_load_explicit(&connection->bell_rung[bell], memory_order_relaxed) &&
@@ -54,5 +54,5 @@ void bell_arm(struct connection *connection, enum bell bell)
 	atomic_store(armed, 1);
 	atomic_thread_fence(memory_order_seq_cst);
 	if (locked)
-		lock_drop(&way->lock);
+		latch_drop(&way->lock);
 }

@@ -17,11 +17,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "ring/lock.h"
 #include "shim/bell.h"
 #include "shim/call_io.h"
 #include "shim/cleanup.h"
 #include "shim/connection.h"
+#include "shim/latch.h"
 #include "shim/libc.h"
 #include "shim/quiet.h"
 #include "shim/settings.h"
@@ -153,7 +153,7 @@ EXPORT ssize_t sendfile64(int fd, int from, off64_t *offset, size_t size)
 	if (!connection)
 		return libc.sendfile64(fd, from, offset, size);
 	if (stream_kernel_begin(connection, DIRECTION_SEND)) {
-		result = libc.sendfile64(fd, from, offset, size);
+		IN_KERNEL(result, libc.sendfile64(fd, from, offset, size), DIRECTION_SEND, 0);
 		stream_kernel_end(connection, fd, DIRECTION_SEND, result);
 	} else {
 		/* libc's is no cancellation point. */
@@ -185,7 +185,7 @@ struct pipe_source {
 
 static ssize_t wait_and_read(const struct pipe_source *pipe, void *to, size_t n)
 {
-	struct _pthread_cleanup_buffer cleanup;
+	struct cleanup cleanup;
 	ssize_t got;
 
 	cleanup_push(&cleanup, stream_abandon, pipe->connection);
@@ -214,7 +214,7 @@ static int wait_for_pipe(struct connection *connection, int pipe, short events, 
 {
 	const struct handler_runs before = handler_runs;
 	struct pollfd look = {.fd = pipe, .events = events};
-	struct _pthread_cleanup_buffer cleanup;
+	struct cleanup cleanup;
 	int n;
 
 	cleanup_push(&cleanup, stream_abandon, connection);
@@ -279,7 +279,7 @@ static ssize_t ring_to_pipe(struct connection *connection, int to, size_t size)
 	uint64_t from;
 	ssize_t n;
 
-	if (lock_take(&ring->own->lock, thread_id()) < 0)
+	if (latch_take(&ring->own->lock) < 0)
 		return -EAGAIN;
 	from = atomic_load_explicit(&ring->own->position, memory_order_relaxed);
 	if (__builtin_expect(is_remote(connection), 0))
@@ -292,7 +292,7 @@ static ssize_t ring_to_pipe(struct connection *connection, int to, size_t size)
 	}
 	if (__builtin_expect(is_remote(connection), 0))
 		urgent_after_read(connection, from);
-	lock_drop(&ring->own->lock);
+	latch_drop(&ring->own->lock);
 	if (n > 0)
 		bell_tell_writer(connection, before);
 	return n;

@@ -18,6 +18,7 @@
 #include "shim/connection.h"
 #include "shim/epoll.h"
 #include "shim/fd_table.h"
+#include "shim/latch.h"
 #include "shim/libc.h"
 #include "shim/offer.h"
 #include "shim/session.h"
@@ -62,6 +63,7 @@ static void after_fork_in_child(void)
 	session_after_fork(true);
 	connection_after_fork();
 	side_after_fork();
+	latch_after_fork();
 }
 
 void fork_follow(void)

@@ -135,7 +135,7 @@ static ssize_t wait_interruptibly(struct connection *connection, int fd, uint64_
 	const uint64_t now = now_ns(), left = deadline > now ? deadline - now : 0;
 	const struct timespec limit = {.tv_sec = (time_t)(left / 1000000000),
 				       .tv_nsec = (long)(left % 1000000000)};
-	struct _pthread_cleanup_buffer cleanup;
+	struct cleanup cleanup;
 	int n = -1, error = ESTALE;
 
 	atomic_fetch_add(&connection->pollers, 1);
@@ -162,7 +162,7 @@ static uint64_t deadline_since(int fd, uint64_t start)
 static ssize_t sleep_in_kernel(struct connection *connection, int fd, struct msghdr *message,
 			       int flags)
 {
-	struct _pthread_cleanup_buffer cleanup;
+	struct cleanup cleanup;
 	ssize_t n;
 
 	cleanup_push(&cleanup, abandon_step, connection);

@@ -16,7 +16,6 @@
 
 #include <errno.h>
 #include <stdbool.h>
-#include <sys/single_threaded.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -104,18 +103,14 @@ static inline struct kernel_call call_io_held(struct connection *connection, enu
 }
 
 /*
- * The real call, between stream_kernel_begin() and stream_kernel_end(), where a thread may be cancelled
- * unless it is the only one.
+ * The real call, between stream_kernel_begin() and stream_kernel_end(), where a thread may be cancelled, or a
+ * handler may jump away.
  */
 #define IN_KERNEL(RESULT, CALL, WAY, FLAGS)                                                        \
 	do {                                                                                       \
-		struct _pthread_cleanup_buffer cleanup;                                            \
+		struct cleanup cleanup;                                                            \
 		struct kernel_call held;                                                           \
                                                                                                    \
-		if (__libc_single_threaded) {                                                      \
-			RESULT = CALL;                                                             \
-			break;                                                                     \
-		}                                                                                  \
 		held = call_io_held(connection, WAY, FLAGS);                                       \
 		cleanup_push(&cleanup, stream_abandon_call, &held);                                \
 		RESULT = CALL;                                                                     \

@@ -380,7 +380,7 @@ static int poll_entered(struct polling *polling, const struct timespec *timeout,
 
 static int poll_with(struct polling *polling, const struct timespec *timeout, const sigset_t *mask)
 {
-	struct _pthread_cleanup_buffer cleanup;
+	struct cleanup cleanup;
 	int n;
 
 	polling_enter(polling);

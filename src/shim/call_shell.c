@@ -17,9 +17,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ring/lock.h"
 #include "shim/call_stdio.h"
 #include "shim/connection.h"
+#include "shim/latch.h"
 #include "shim/libc.h"
 #include "shim/quiet.h"
 #include "shim/settings.h"
@@ -78,12 +78,12 @@ static void signals_take(struct shell *shell)
 	const struct sigaction ignore = {.sa_handler = SIG_IGN};
 	sigset_t child;
 
-	if (lock_take(&signals_lock, thread_id()) == 0) {
+	if (latch_take(&signals_lock) == 0) {
 		if (signals_users++ == 0) {
 			libc.sigaction(SIGINT, &ignore, &interrupt_before);
 			libc.sigaction(SIGQUIT, &ignore, &quit_before);
 		}
-		lock_drop(&signals_lock);
+		latch_drop(&signals_lock);
 	}
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
@@ -92,12 +92,12 @@ static void signals_take(struct shell *shell)
 
 static void signals_give(const struct shell *shell)
 {
-	if (lock_take(&signals_lock, thread_id()) == 0) {
+	if (latch_take(&signals_lock) == 0) {
 		if (--signals_users == 0) {
 			libc.sigaction(SIGINT, &interrupt_before, NULL);
 			libc.sigaction(SIGQUIT, &quit_before, NULL);
 		}
-		lock_drop(&signals_lock);
+		latch_drop(&signals_lock);
 	}
 	pthread_sigmask(SIG_SETMASK, &shell->mask, NULL);
 }
@@ -214,9 +214,9 @@ static int close_and_wait(void *cookie)
 	struct stream_child *child = cookie;
 	int status, state, result;
 
-	if (lock_take(&streams_lock, thread_id()) == 0) {
+	if (latch_take(&streams_lock) == 0) {
 		unlink_child(child);
-		lock_drop(&streams_lock);
+		latch_drop(&streams_lock);
 	}
 	result = close(child->fd);
 	if (result == 0 && child->pid) {
@@ -279,14 +279,14 @@ static int start_and_link(struct stream_child *child, const char *command, int e
 {
 	int error;
 
-	if (lock_take(&streams_lock, thread_id()) < 0)
+	if (latch_take(&streams_lock) < 0)
 		return EAGAIN; /* a signal handler interrupted another of these calls */
 	error = start_on_pipe(child, command, end, target);
 	if (!error) {
 		child->next = streams;
 		streams = child;
 	}
-	lock_drop(&streams_lock);
+	latch_drop(&streams_lock);
 	return error;
 }
 

@@ -81,7 +81,7 @@ static void connected(struct connection *connection, int fd, int result)
 
 ssize_t call_socket_fast_open(int fd, const struct msghdr *message, int flags)
 {
-	struct _pthread_cleanup_buffer cleanup;
+	struct cleanup cleanup;
 	struct connection *connection;
 	ssize_t result;
 	int error;
@@ -105,7 +105,7 @@ ssize_t call_socket_fast_open(int fd, const struct msghdr *message, int flags)
 
 EXPORT int connect(int fd, const struct sockaddr *address, socklen_t length)
 {
-	struct _pthread_cleanup_buffer cleanup;
+	struct cleanup cleanup;
 	struct connection *connection;
 	int result, error;
 

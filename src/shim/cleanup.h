@@ -6,27 +6,39 @@
  * half as much, and longjmp() knows of them: it runs those of the frames that it leaves.  What
  * pthread_cleanup_push() has noted is still noted after a jump, and ends the thread in a frame that is
  * gone.
+ *
+ * What is undone need not be finished: in between, signal handlers need not wait for the latches that the call
+ * has (latch.h).
  */
 #ifndef SMCU_SHIM_CLEANUP_H
 #define SMCU_SHIM_CLEANUP_H
 
 #include <pthread.h>
 
+#include "shim/latch.h"
+
 void _pthread_cleanup_push(struct _pthread_cleanup_buffer *buffer, void (*routine)(void *),
 			   void *argument);
 void _pthread_cleanup_pop(struct _pthread_cleanup_buffer *buffer, int execute);
 
+/* struct cleanup - @latches: that the call has */
+struct cleanup {
+	struct _pthread_cleanup_buffer buffer;
+	uint32_t latches;
+};
+
 /* cleanup_push - @routine is to run if the caller's frame is left otherwise than by its return */
-static inline void cleanup_push(struct _pthread_cleanup_buffer *buffer, void (*routine)(void *),
-				void *argument)
+static inline void cleanup_push(struct cleanup *cleanup, void (*routine)(void *), void *argument)
 {
-	_pthread_cleanup_push(buffer, routine, argument);
+	_pthread_cleanup_push(&cleanup->buffer, routine, argument);
+	cleanup->latches = latch_pause();
 }
 
 /* cleanup_pop - the last one pushed is not needed */
-static inline void cleanup_pop(struct _pthread_cleanup_buffer *buffer)
+static inline void cleanup_pop(struct cleanup *cleanup)
 {
-	_pthread_cleanup_pop(buffer, 0);
+	latch_resume(cleanup->latches);
+	_pthread_cleanup_pop(&cleanup->buffer, 0);
 }
 
 #endif

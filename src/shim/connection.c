@@ -10,10 +10,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "ring/lock.h"
 #include "shim/bell.h"
 #include "shim/epoll.h"
 #include "shim/fd_table.h"
+#include "shim/latch.h"
 #include "shim/libc.h"
 #include "shim/memory.h"
 #include "shim/move.h"
@@ -38,7 +38,7 @@ static struct connection *pool_take(void)
 {
 	struct connection *connection = NULL;
 
-	if (lock_take(&pool_lock, thread_id()) < 0)
+	if (latch_take(&pool_lock) < 0)
 		return NULL; /* a signal handler interrupted the pool: do without */
 	if (pool_free) {
 		connection = pool_free;
@@ -50,19 +50,18 @@ static struct connection *pool_take(void)
 		connection = &pool[pool_used++];
 		connection->descriptors = -1;
 	}
-	lock_drop(&pool_lock);
+	latch_drop(&pool_lock);
 	return connection;
 }
 
 static void pool_give(struct connection *connection)
 {
-	if (lock_take(&pool_lock, thread_id()) < 0)
+	if (latch_take(&pool_lock) < 0)
 		return;
 	connection->next_free = pool_free;
 	pool_free = connection;
-	lock_drop(&pool_lock);
+	latch_drop(&pool_lock);
 }
-
 
 struct connection *connection_new(int fd)
 {

@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "ring/lock.h"
 #include "shim/epoll_share.h"
 #include "shim/fd_table.h"
+#include "shim/latch.h"
 #include "shim/libc.h"
 #include "shim/memory.h"
 #include "shim/move.h"
@@ -93,9 +93,9 @@ static int add_attached(struct poller *poller, struct connection *connection, in
 	watch = watch_link(poller, connection, fd, event);
 	if (!watch)
 		return -ENOMEM;
-	(void)lock_take(&poller->lock, thread_id());
+	(void)latch_take(&poller->lock);
 	error = watch_enter(watch);
-	lock_drop(&poller->lock);
+	latch_drop(&poller->lock);
 	if (error)
 		watch_end(watch);
 	return error;
@@ -160,7 +160,7 @@ int epoll_control(int epoll, int operation, int fd, struct connection *connectio
 	if (__builtin_expect(epoll_is_shared(poller), 0) &&
 	    (epoll_is_inherited(poller) || !is_attached(connection) || !is_remote(connection)))
 		return epoll_share_control(epoll, operation, fd, connection, event);
-	if (lock_take(&links, thread_id()) < 0)
+	if (latch_take(&links) < 0)
 		return libc.epoll_ctl(epoll, operation, fd, event) < 0 ? -errno : 0;
 	watch = poller ? watch_find(connection, poller, fd) : NULL;
 	if (operation == EPOLL_CTL_ADD && event) {
@@ -178,7 +178,7 @@ int epoll_control(int epoll, int operation, int fd, struct connection *connectio
 		if (operation == EPOLL_CTL_DEL && watch && watch->native)
 			watch_end(watch);
 	}
-	lock_drop(&links);
+	latch_drop(&links);
 	return result;
 }
 
@@ -187,7 +187,7 @@ void epoll_settle_offers(struct poller *poller)
 	struct connection *some[OFFERS_AT_ONCE];
 	unsigned int count = 0;
 
-	if (!poller || epoll_is_inherited(poller) || lock_take(&links, thread_id()) < 0)
+	if (!poller || epoll_is_inherited(poller) || latch_take(&links) < 0)
 		return;
 	for (struct watch *watch = poller->watches; watch && count < OFFERS_AT_ONCE;
 	     watch = watch->next_of_poller)
@@ -195,7 +195,7 @@ void epoll_settle_offers(struct poller *poller)
 			some[count++] = watch->connection;
 			atomic_fetch_add(&watch->connection->users, 1);
 		}
-	lock_drop(&links);
+	latch_drop(&links);
 	for (unsigned int i = 0; i < count; i++) {
 		offer_settle(some[i], atomic_load(&some[i]->fd));
 		connection_put(some[i]);
@@ -206,24 +206,24 @@ bool epoll_prepare(struct connection *connection)
 {
 	bool ready = true;
 
-	if (lock_take(&links, thread_id()) < 0)
+	if (latch_take(&links) < 0)
 		return false;
 	for (struct watch *watch = connection->watches; watch; watch = watch->next_of_connection)
 		ready = ready && !epoll_is_shared(watch->poller) && inner_of(watch->poller) >= 0;
-	lock_drop(&links);
+	latch_drop(&links);
 	return ready;
 }
 
 void epoll_attach(struct connection *connection)
 {
-	bool locked = lock_take(&links, thread_id()) == 0;
+	bool locked = latch_take(&links) == 0;
 
 	for (struct watch *watch = connection->watches; watch; watch = watch->next_of_connection) {
 		struct poller *poller = watch->poller;
 
 		if (!watch->native)
 			continue;
-		(void)lock_take(&poller->lock, thread_id());
+		(void)latch_take(&poller->lock);
 		/* A one-shot is stopped first, so that nobody receives it while we look. */
 		watch_stop_one_shot(watch);
 		watch->takeover = poller->takeovers + 1;
@@ -234,10 +234,10 @@ void epoll_attach(struct connection *connection)
 		/* Only now: until it was deleted, the kernel may have reported it. */
 		atomic_fetch_add(&poller->takeovers, 1);
 		atomic_store(&poller->returned, false); /* if a child has begun to use it just now */
-		lock_drop(&poller->lock);
+		latch_drop(&poller->lock);
 	}
 	if (locked)
-		lock_drop(&links);
+		latch_drop(&links);
 }
 
 void epoll_moved(struct connection *connection)
@@ -245,32 +245,32 @@ void epoll_moved(struct connection *connection)
 	/* What comes later is an edge by itself. */
 	if (atomic_load(&connection->side->receive.moved) != MOVED_ONTO_DATA)
 		return;
-	if (!connection->watches || lock_take(&links, thread_id()) < 0)
+	if (!connection->watches || latch_take(&links) < 0)
 		return;
 	for (struct watch *watch = connection->watches; watch; watch = watch->next_of_connection) {
 		if (watch->native || watch->parked ||
-		    lock_take(&watch->poller->lock, thread_id()) < 0)
+		    latch_take(&watch->poller->lock) < 0)
 			continue;
 		watch->fresh = true;
 		watch_heat(watch);
-		lock_drop(&watch->poller->lock);
+		latch_drop(&watch->poller->lock);
 		watch_kick(watch);
 	}
-	lock_drop(&links);
+	latch_drop(&links);
 }
 
 void epoll_forget(struct connection *connection, int fd)
 {
 	struct watch *watch, *next;
 
-	if (!connection->watches || lock_take(&links, thread_id()) < 0)
+	if (!connection->watches || latch_take(&links) < 0)
 		return;
 	for (watch = connection->watches; watch; watch = next) {
 		next = watch->next_of_connection;
 		if (watch->fd == fd || fd < 0)
 			watch_end(watch);
 	}
-	lock_drop(&links);
+	latch_drop(&links);
 }
 
 void epoll_orphan(struct connection *connection, int fd)
@@ -278,7 +278,7 @@ void epoll_orphan(struct connection *connection, int fd)
 	bool any_native = false;
 	struct watch *watch, *next;
 
-	if (!connection->watches || lock_take(&links, thread_id()) < 0)
+	if (!connection->watches || latch_take(&links) < 0)
 		return;
 	for (watch = connection->watches; watch; watch = next) {
 		next = watch->next_of_connection;
@@ -291,7 +291,7 @@ void epoll_orphan(struct connection *connection, int fd)
 		watch->orphan = true;
 		any_native |= watch->native;
 	}
-	lock_drop(&links);
+	latch_drop(&links);
 	/* The kernel's registration could not be taken over without its number. */
 	if (any_native)
 		connection_pin(connection, REASON_OPTION);
@@ -310,7 +310,7 @@ static void go_on_by_another_number(struct poller *poller)
 void epoll_closed(struct poller *poller, int fd)
 {
 	fd_table_set(fd, 0);
-	if (epoll_is_inherited(poller) || lock_take(&links, thread_id()) < 0)
+	if (epoll_is_inherited(poller) || latch_take(&links) < 0)
 		return;
 	if (--poller->descriptors > 0) {
 		if (poller->epoll == fd)
@@ -329,14 +329,14 @@ void epoll_closed(struct poller *poller, int fd)
 			pollers_free = poller;
 		}
 	}
-	lock_drop(&links);
+	latch_drop(&links);
 }
 
 void epoll_go_back(struct connection *connection)
 {
 	struct watch *watch, *next;
 
-	if (!connection->watches || lock_take(&links, thread_id()) < 0)
+	if (!connection->watches || latch_take(&links) < 0)
 		return;
 	for (watch = connection->watches; watch; watch = next) {
 		struct poller *poller = watch->poller;
@@ -349,11 +349,11 @@ void epoll_go_back(struct connection *connection)
 			watch_end(watch);
 			continue;
 		}
-		(void)lock_take(&poller->lock, thread_id());
+		(void)latch_take(&poller->lock);
 		watch_return(watch);
-		lock_drop(&poller->lock);
+		latch_drop(&poller->lock);
 	}
-	lock_drop(&links);
+	latch_drop(&links);
 }
 
 bool epoll_has_remote(const struct poller *poller)
@@ -367,7 +367,7 @@ bool epoll_has_remote(const struct poller *poller)
 
 void epoll_give_up(void)
 {
-	if (lock_take(&links, thread_id()) < 0)
+	if (latch_take(&links) < 0)
 		return;
 	/* From here on there may be no memory to ask for. */
 	(void)have_pollers(RESERVED);
@@ -377,14 +377,14 @@ void epoll_give_up(void)
 
 		if (poller->inner < 0 || epoll_has_remote(poller))
 			continue;
-		(void)lock_take(&poller->lock, thread_id());
+		(void)latch_take(&poller->lock);
 		epoll_flag(poller, false);
 		(void)libc.epoll_ctl(poller->epoll, EPOLL_CTL_DEL, poller->inner, NULL);
 		fd_unhide(poller->inner);
 		atomic_store(&poller->inner, -1);
-		lock_drop(&poller->lock);
+		latch_drop(&poller->lock);
 	}
-	lock_drop(&links);
+	latch_drop(&links);
 }
 
 /* What is left in a ring, for a registration that the kernel does not report for it. */
@@ -400,17 +400,17 @@ bool epoll_has_rest(struct poller *poller)
 {
 	bool found = false;
 
-	if (!poller || epoll_is_inherited(poller) || lock_take(&poller->lock, thread_id()) < 0)
+	if (!poller || epoll_is_inherited(poller) || latch_take(&poller->lock) < 0)
 		return false;
 	for (struct watch *watch = poller->watches; watch && !found; watch = watch->next_of_poller)
 		found = rest_bits(watch) != 0;
-	lock_drop(&poller->lock);
+	latch_drop(&poller->lock);
 	return found;
 }
 
 int epoll_add_rest(struct poller *poller, struct epoll_event *events, int n, int most)
 {
-	if (lock_take(&poller->lock, thread_id()) < 0)
+	if (latch_take(&poller->lock) < 0)
 		return n;
 	for (struct watch *watch = poller->watches; watch; watch = watch->next_of_poller) {
 		const uint32_t bits = rest_bits(watch);
@@ -430,7 +430,7 @@ int epoll_add_rest(struct poller *poller, struct epoll_event *events, int n, int
 		(void)libc.epoll_ctl(poller->epoll, EPOLL_CTL_DEL, watch->fd, NULL);
 		watch->native = false;
 	}
-	lock_drop(&poller->lock);
+	latch_drop(&poller->lock);
 	return n;
 }
 
@@ -438,12 +438,12 @@ struct poller *epoll_poller_of(int epoll)
 {
 	struct poller *poller;
 
-	if (lock_take(&links, thread_id()) < 0)
+	if (latch_take(&links) < 0)
 		return NULL;
 	poller = fd_poller(epoll);
 	if (!poller)
 		poller = poller_new(epoll);
-	lock_drop(&links);
+	latch_drop(&links);
 	return poller;
 }
 
@@ -451,25 +451,25 @@ struct poller *epoll_companion(int epoll, struct poller *base)
 {
 	struct poller *poller;
 
-	if (lock_take(&links, thread_id()) < 0)
+	if (latch_take(&links) < 0)
 		return NULL;
 	poller = poller_new(epoll);
 	if (poller) {
 		poller->base = base;
 		poller->shared = poller->returned = true;
 	}
-	lock_drop(&links);
+	latch_drop(&links);
 	return poller;
 }
 
 bool epoll_lock(void)
 {
-	return lock_take(&links, thread_id()) == 0;
+	return latch_take(&links) == 0;
 }
 
 void epoll_unlock(void)
 {
-	lock_drop(&links);
+	latch_drop(&links);
 }
 
 void epoll_settle_nested(const struct poller *self)
@@ -483,20 +483,20 @@ void epoll_settle_nested(const struct poller *self)
 
 void epoll_dup(struct poller *poller, int fd)
 {
-	const bool locked = lock_take(&links, thread_id()) == 0;
+	const bool locked = latch_take(&links) == 0;
 
 	if (fd_table_set(fd, (uintptr_t)poller | FD_TAG_POLLER) && !epoll_is_inherited(poller))
 		poller->descriptors++;
 	if (locked)
-		lock_drop(&links);
+		latch_drop(&links);
 }
 
 /* The child is to find every list whole. */
 void epoll_before_fork(void)
 {
-	(void)lock_take(&links, thread_id());
+	(void)latch_take(&links);
 	for (uint32_t i = 0; i < pollers_used; i++)
-		(void)lock_take(&pollers[i].lock, thread_id());
+		(void)latch_take(&pollers[i].lock);
 	epoll_forks++;
 }
 
@@ -510,8 +510,8 @@ void epoll_after_fork(bool in_child)
 {
 	if (!in_child) {
 		for (uint32_t i = 0; i < pollers_used; i++)
-			lock_drop(&pollers[i].lock);
-		lock_drop(&links);
+			latch_drop(&pollers[i].lock);
+		latch_drop(&links);
 		return;
 	}
 	/* The pollers and watches there are, are the parent's, and stay as they are. */

@@ -16,10 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ring/lock.h"
 #include "shim/epoll.h"
 #include "shim/epoll_share.h"
 #include "shim/fd_table.h"
+#include "shim/latch.h"
 #include "shim/libc.h"
 #include "shim/quiet.h"
 
@@ -72,11 +72,11 @@ void epoll_note_nested(int fd)
 	if (epoll_is_shared(poller))
 		poller = epoll_share(fd);
 	if (!poller || poller->flag >= 0 || epoll_is_shared(poller) ||
-	    lock_take(&poller->lock, thread_id()) < 0)
+	    latch_take(&poller->lock) < 0)
 		return;
 	if (poller->flag < 0)
 		flag_make(poller);
-	lock_drop(&poller->lock);
+	latch_drop(&poller->lock);
 }
 
 void epoll_flag(struct poller *poller, bool up)
@@ -95,9 +95,9 @@ void epoll_flag(struct poller *poller, bool up)
 
 void epoll_settle(struct poller *poller)
 {
-	if (poller->flag < 0 || lock_take(&poller->lock, thread_id()) < 0)
+	if (poller->flag < 0 || latch_take(&poller->lock) < 0)
 		return;
 	if (poller->flag >= 0 && poller->inner >= 0)
 		epoll_flag(poller, epoll_arm_hot(poller));
-	lock_drop(&poller->lock);
+	latch_drop(&poller->lock);
 }

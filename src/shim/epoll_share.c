@@ -5,13 +5,13 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
-#include "ring/lock.h"
 #include "shim/back.h"
 #include "shim/clock.h"
 #include "shim/connection.h"
 #include "shim/epoll.h"
 #include "shim/fd_table.h"
 #include "shim/handlers.h"
+#include "shim/latch.h"
 #include "shim/libc.h"
 #include "shim/move.h"
 #include "shim/quiet.h"
@@ -161,15 +161,15 @@ static struct poller *adopt(int epoll, struct poller *of)
 	if (!own)
 		return NULL;
 	atomic_store(&of->shared, true);
-	(void)lock_take(&of->lock, thread_id());
+	(void)latch_take(&of->lock);
 	mark_ours(of->watches);
 	mark_ours(of->left);
-	lock_drop(&of->lock);
+	latch_drop(&of->lock);
 	back_marked(REASON_BACK);
-	(void)lock_take(&of->lock, thread_id());
+	(void)latch_take(&of->lock);
 	take_ours(own, of->watches);
 	take_ours(own, of->left);
-	lock_drop(&of->lock);
+	latch_drop(&of->lock);
 	wake_owner(epoll, of);
 	return own;
 }
@@ -209,9 +209,9 @@ static void hand_back(struct poller *poller)
 	epoll_unlock();
 	back_marked(REASON_BACK);
 	if (epoll_lock()) {
-		(void)lock_take(&poller->lock, thread_id());
+		(void)latch_take(&poller->lock);
 		give_back(poller);
-		lock_drop(&poller->lock);
+		latch_drop(&poller->lock);
 		epoll_unlock();
 	}
 	errno = saved;
@@ -222,12 +222,12 @@ struct poller *epoll_share(int epoll)
 	struct poller *poller = fd_poller(epoll);
 
 	if (poller && epoll_is_inherited(poller)) {
-		if (lock_take(&adopting, thread_id()) < 0)
+		if (latch_take(&adopting) < 0)
 			return NULL;
 		poller = fd_poller(epoll);
 		if (poller && epoll_is_inherited(poller))
 			poller = adopt(epoll, poller);
-		lock_drop(&adopting);
+		latch_drop(&adopting);
 	}
 	if (poller && !atomic_load(&poller->returned))
 		hand_back(poller);
@@ -265,11 +265,11 @@ static void note_control(struct poller *poller, int operation, int fd,
 	struct watch *watch = NULL;
 
 	for (; of && connection->side; of = of->base) {
-		(void)lock_take(&of->lock, thread_id());
+		(void)latch_take(&of->lock);
 		watch = find_in(of, connection->side, fd);
 		if (watch)
 			change(watch, operation, event);
-		lock_drop(&of->lock);
+		latch_drop(&of->lock);
 	}
 	if (connection->side)
 		atomic_fetch_and(&connection->side->flags, ~SIDE_REST_TOLD);
@@ -304,14 +304,14 @@ static void look_up(struct watch *watch)
 	const struct watch *first = NULL;
 
 	for (struct poller *of = watch->poller->base; of && watch->side; of = of->base) {
-		(void)lock_take(&of->lock, thread_id());
+		(void)latch_take(&of->lock);
 		first = find_in(of, watch->side, watch->fd);
 		if (first) {
 			watch->events = first->events;
 			watch->data = first->data;
 			watch->parked = first->parked;
 		}
-		lock_drop(&of->lock);
+		latch_drop(&of->lock);
 	}
 }
 
@@ -340,14 +340,14 @@ static enum rest find_rest(struct poller *poller)
 {
 	enum rest most = REST_NONE, rest;
 
-	if (!poller || lock_take(&poller->lock, thread_id()) < 0)
+	if (!poller || latch_take(&poller->lock) < 0)
 		return REST_NONE;
 	for (struct watch *watch = poller->watches; watch && most != REST_DUE;
 	     watch = watch->next_of_poller) {
 		rest = rest_of(watch);
 		most = rest > most ? rest : most;
 	}
-	lock_drop(&poller->lock);
+	latch_drop(&poller->lock);
 	return most;
 }
 
@@ -370,7 +370,7 @@ static void disarm(const struct poller *poller, const struct watch *watch)
 
 static int add_rest(struct poller *poller, struct epoll_event *events, int n, int most)
 {
-	if (lock_take(&poller->lock, thread_id()) < 0)
+	if (latch_take(&poller->lock) < 0)
 		return n;
 	for (struct watch *watch = poller->watches; watch; watch = watch->next_of_poller) {
 		int at = 0;
@@ -386,7 +386,7 @@ static int add_rest(struct poller *poller, struct epoll_event *events, int n, in
 		events[at].events |= watch->events & IN_BITS;
 		disarm(poller, watch);
 	}
-	lock_drop(&poller->lock);
+	latch_drop(&poller->lock);
 	return n;
 }
 

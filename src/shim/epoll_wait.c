@@ -5,7 +5,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "ring/lock.h"
 #include "shim/bell.h"
 #include "shim/cleanup.h"
 #include "shim/clock.h"
@@ -13,6 +12,7 @@
 #include "shim/epoll_share.h"
 #include "shim/fd_table.h"
 #include "shim/handlers.h"
+#include "shim/latch.h"
 #include "shim/libc.h"
 #include "shim/offer.h"
 #include "shim/quiet.h"
@@ -234,9 +234,9 @@ static int ask_kernel(struct poller *poller, struct epoll_event *events, int mos
 	int n = quiet_epoll_look(poller->epoll, events, most);
 
 	n = strip(poller, events, n > 0 ? n : 0, &inner);
-	if (inner && lock_take(&poller->lock, thread_id()) == 0) {
+	if (inner && latch_take(&poller->lock) == 0) {
 		look_inside(poller);
-		lock_drop(&poller->lock);
+		latch_drop(&poller->lock);
 	}
 	return n;
 }
@@ -269,10 +269,10 @@ static int harvest_rings(struct poller *poller, struct epoll_event *events, int 
 		first = ask_kernel(poller, events, most);
 	if (first == most)
 		atomic_store_explicit(&poller->rings_first, true, memory_order_relaxed);
-	else if (lock_take(&poller->lock, thread_id()) == 0) {
+	else if (latch_take(&poller->lock) == 0) {
 		n = harvest(poller, events + first, most - first, first ? takeovers : UINT32_MAX);
 		atomic_store_explicit(&poller->active, true, memory_order_relaxed);
-		lock_drop(&poller->lock);
+		latch_drop(&poller->lock);
 	}
 	return first + n;
 }
@@ -281,11 +281,11 @@ static bool glance(struct poller *poller)
 {
 	bool found = false;
 
-	if (lock_take(&poller->lock, thread_id()) < 0)
+	if (latch_take(&poller->lock) < 0)
 		return false;
 	for (struct watch *watch = poller->hot; watch && !found; watch = watch->next)
 		found = watch_glance(watch);
-	lock_drop(&poller->lock);
+	latch_drop(&poller->lock);
 	return found;
 }
 
@@ -337,11 +337,11 @@ static bool arm_all(struct poller *poller)
 {
 	bool idle;
 
-	if (lock_take(&poller->lock, thread_id()) < 0)
+	if (latch_take(&poller->lock) < 0)
 		return true;
 	arm_each(poller);
 	idle = poller->hot == NULL;
-	lock_drop(&poller->lock);
+	latch_drop(&poller->lock);
 	return idle;
 }
 
@@ -381,12 +381,12 @@ int epoll_kernel_wait(int epoll, struct epoll_event *events, int most, uint64_t 
 static void trim_all(struct poller *poller)
 {
 	poller->active = false;
-	if (lock_take(&poller->lock, thread_id()) < 0)
+	if (latch_take(&poller->lock) < 0)
 		return;
 	for (struct watch *watch = poller->watches; watch; watch = watch->next_of_poller)
 		if (!watch->native)
 			stream_trim(watch->connection);
-	lock_drop(&poller->lock);
+	latch_drop(&poller->lock);
 }
 
 static int kernel_wait_or_idle(struct poller *poller, int epoll, struct epoll_event *events,
@@ -411,10 +411,10 @@ static bool got_hot(struct poller *poller)
 {
 	bool hot;
 
-	if (poller->inner < 0 || lock_take(&poller->lock, thread_id()) < 0)
+	if (poller->inner < 0 || latch_take(&poller->lock) < 0)
 		return false;
 	hot = poller->hot != NULL;
-	lock_drop(&poller->lock);
+	latch_drop(&poller->lock);
 	return hot;
 }
 
@@ -442,7 +442,7 @@ static void abandon(void *context)
 static int sleep_as_one_of(struct poller *poller, int epoll, struct epoll_event *events, int most,
 			   uint64_t deadline, const sigset_t *mask)
 {
-	struct _pthread_cleanup_buffer cleanup;
+	struct cleanup cleanup;
 	int n;
 
 	cleanup_push(&cleanup, abandon, poller);
@@ -479,10 +479,10 @@ static int sleep_in_kernel(struct poller *poller, int epoll, struct epoll_event 
 /* We look ourselves. */
 static void lower_flag(struct poller *poller)
 {
-	if (!poller || !poller->flagged || lock_take(&poller->lock, thread_id()) < 0)
+	if (!poller || !poller->flagged || latch_take(&poller->lock) < 0)
 		return;
 	epoll_flag(poller, false);
-	lock_drop(&poller->lock);
+	latch_drop(&poller->lock);
 }
 
 /*
@@ -493,7 +493,7 @@ static void hand_on(struct poller *poller)
 {
 	struct watch *ready = NULL, *watch, *next;
 
-	if (lock_take(&poller->lock, thread_id()) < 0)
+	if (latch_take(&poller->lock) < 0)
 		return;
 	for (watch = poller->hot; watch; watch = next) {
 		next = watch->next;
@@ -503,7 +503,7 @@ static void hand_on(struct poller *poller)
 	}
 	if (ready)
 		watch_kick(ready);
-	lock_drop(&poller->lock);
+	latch_drop(&poller->lock);
 }
 
 /* The kernel gave @n events: of them the program's, and what the inner epoll has if it was among them. */
@@ -513,10 +513,10 @@ static int take_events(struct poller *poller, struct epoll_event *events, int n,
 	bool inner;
 
 	n = strip(poller, events, n, &inner);
-	if (inner && lock_take(&poller->lock, thread_id()) == 0) {
+	if (inner && latch_take(&poller->lock) == 0) {
 		look_inside(poller);
 		n += harvest(poller, events + n, most - n, n ? takeovers : UINT32_MAX);
-		lock_drop(&poller->lock);
+		latch_drop(&poller->lock);
 	}
 	return n;
 }

@@ -6,6 +6,7 @@
 #include "shim/cleanup.h"
 #include "shim/fd_table.h"
 #include "shim/hold.h"
+#include "shim/latch.h"
 #include "shim/libc.h"
 #include "shim/user_memory.h"
 
@@ -17,11 +18,11 @@ typedef void handler_function(int number, siginfo_t *info, void *context);
 /**
  * struct kept - what the program installed where ours stands
  * @function: called with all three arguments, which does no harm to one that takes the first only
- * @restarts: SA_RESTART
+ * @flags: of sigaction(2)
  */
 static struct kept {
 	_Atomic(handler_function *) function;
-	_Atomic bool restarts;
+	_Atomic int flags;
 } kept[NSIG];
 
 static void abandon(void *context)
@@ -39,7 +40,8 @@ static void call_aside(handler_function *function, int number, siginfo_t *info, 
 {
 	struct hold interrupted = hold;
 	void *copy = user_copy_set_aside(NULL);
-	struct _pthread_cleanup_buffer cleanup;
+	const uint32_t held = latch_pause(); /* of one that does not wait for them */
+	struct cleanup cleanup;
 
 	hold_end();
 	if (interrupted.abandon)
@@ -47,6 +49,7 @@ static void call_aside(handler_function *function, int number, siginfo_t *info, 
 	function(number, info, context);
 	if (interrupted.abandon)
 		cleanup_pop(&cleanup);
+	latch_resume(held);
 	(void)user_copy_set_aside(copy);
 	if (interrupted.abandon)
 		hold_begin(interrupted.connection, interrupted.abandon);
@@ -55,9 +58,12 @@ static void call_aside(handler_function *function, int number, siginfo_t *info, 
 static void run(int number, siginfo_t *info, void *context)
 {
 	handler_function *function = atomic_load(&kept[number].function);
+	const int flags = atomic_load(&kept[number].flags);
 
+	if (latch_puts_off(number, flags, info, context))
+		return;
 	handler_runs.all++;
-	if (!atomic_load(&kept[number].restarts))
+	if (!(flags & SA_RESTART))
 		handler_runs.interrupting++;
 	call_aside(function, number, info, context);
 }
@@ -79,21 +85,21 @@ int handlers_set(int number, const struct sigaction *action, struct sigaction *o
 	const bool counts = is_counted(number, action) && fd_table_is_ours();
 	handler_function *before =
 		number > 0 && number < NSIG ? atomic_load(&kept[number].function) : NULL;
-	bool restarted = before && atomic_load(&kept[number].restarts);
+	const int flags = before ? atomic_load(&kept[number].flags) : 0;
 	struct sigaction wanted;
 	int result;
 
 	if (counts) {
 		wanted = *action;
 		atomic_store(&kept[number].function, wanted.sa_sigaction);
-		atomic_store(&kept[number].restarts, (wanted.sa_flags & SA_RESTART) != 0);
+		atomic_store(&kept[number].flags, wanted.sa_flags);
 		wanted.sa_sigaction = run;
 		action = &wanted;
 	}
 	result = libc.sigaction(number, action, old);
 	if (result < 0 && counts) {
 		atomic_store(&kept[number].function, before);
-		atomic_store(&kept[number].restarts, restarted);
+		atomic_store(&kept[number].flags, flags);
 	}
 	if (result == 0 && old && old->sa_sigaction == run)
 		old->sa_sigaction = before;
@@ -106,7 +112,7 @@ void handlers_look(int number)
 
 	if (fd_table_is_ours() && libc.sigaction(number, NULL, &now) == 0 &&
 	    now.sa_sigaction == run)
-		atomic_store(&kept[number].restarts, (now.sa_flags & SA_RESTART) != 0);
+		atomic_store(&kept[number].flags, now.sa_flags);
 }
 
 __sighandler_t handlers_set_simply(int number, __sighandler_t handler,

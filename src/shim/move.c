@@ -11,16 +11,17 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "ring/lock.h"
 #include "shim/bell.h"
 #include "shim/epoll.h"
 #include "shim/fd_table.h"
+#include "shim/latch.h"
 #include "shim/libc.h"
 #include "shim/memory.h"
 #include "shim/quiet.h"
 #include "shim/remote.h"
 
 #define STATE_ESTABLISHED 1 /* tcpi_state */
+#define STATE_FIN_WAIT2 5 /* with all that come behind it there is a FIN of the peer's */
 #define TURNS_DUE 2U /* the second exchange */
 #define REQUIRE_SECONDS 2 /* what --require grants the daemon and the peer */
 #define MOVE_AFTER_BUILT_IN 16384U
@@ -45,8 +46,21 @@ static bool tcp_info(int fd, struct tcp_info *info)
 	socklen_t length = sizeof(*info);
 
 	memset(info, 0, sizeof(*info));
-	return libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &length) == 0 &&
-	       info->tcpi_state == STATE_ESTABLISHED;
+	return libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &length) == 0;
+}
+
+/* Of a socket in any state; the peer's FIN counts as received, and not as queued. */
+static bool count_read(int fd, uint64_t *count)
+{
+	struct tcp_info before, after;
+	int queued;
+
+	if (!tcp_info(fd, &before) || libc.ioctl(fd, SIOCINQ, &queued) < 0 ||
+	    !tcp_info(fd, &after) || before.tcpi_bytes_received != after.tcpi_bytes_received)
+		return false;
+	*count = (uint64_t)after.tcpi_bytes_received - (uint64_t)queued -
+		 (after.tcpi_state > STATE_FIN_WAIT2 ? 1U : 0U);
+	return true;
 }
 
 static bool count_in_kernel(const struct connection *connection, int fd, bool both,
@@ -57,8 +71,10 @@ static bool count_in_kernel(const struct connection *connection, int fd, bool bo
 
 	/* Three calls are no snapshot: repeat until nothing moved in between. */
 	for (int attempt = 0; attempt < 4; attempt++) {
-		if (!tcp_info(fd, &before) || libc.ioctl(fd, SIOCOUTQ, &queued_out) < 0 ||
-		    libc.ioctl(fd, SIOCINQ, &queued_in) < 0 || !tcp_info(fd, &after))
+		if (!tcp_info(fd, &before) || before.tcpi_state != STATE_ESTABLISHED ||
+		    libc.ioctl(fd, SIOCOUTQ, &queued_out) < 0 ||
+		    libc.ioctl(fd, SIOCINQ, &queued_in) < 0 || !tcp_info(fd, &after) ||
+		    after.tcpi_state != STATE_ESTABLISHED)
 			return false;
 		if (before.tcpi_bytes_acked != after.tcpi_bytes_acked ||
 		    (both && before.tcpi_bytes_received != after.tcpi_bytes_received))
@@ -410,20 +426,35 @@ ssize_t move_send(struct connection *connection, int fd, const struct place *pla
 	const int saved = errno;
 	ssize_t result;
 
-	if (lock_take(&side->send.lock, thread_id()) < 0)
+	if (latch_take(&side->send.lock) < 0)
 		return 0;
 	result = 0;
 	if (writer_enter(connection)) {
 		result = switch_with(connection, fd, place, want);
 		writer_leave(connection);
 	}
-	lock_drop(&side->send.lock);
+	latch_drop(&side->send.lock);
 	if (send_has_moved(connection)) {
 		note_moved(connection);
 		bell_tell_reader(connection);
 	}
 	errno = saved;
 	return result;
+}
+
+/*
+ * Who has read, and could not count it: a signal handler has jumped out just then.  While nobody reads the kernel
+ * knows, and else who reads comes here again.
+ */
+static void count_again(struct connection *connection)
+{
+	struct side_direction *direction = &connection->side->receive;
+	uint64_t counted = atomic_load(&direction->tcp_bytes);
+	uint64_t read;
+
+	if (count_read(atomic_load(&connection->fd), &read) && read > counted &&
+	    atomic_load(&direction->in_kernel) == 0)
+		atomic_compare_exchange_strong(&direction->tcp_bytes, &counted, read);
 }
 
 bool move_receive(struct connection *connection)
@@ -433,8 +464,11 @@ bool move_receive(struct connection *connection)
 
 	if (atomic_load(&side->receive.moved))
 		return true;
-	if (atomic_load_explicit(&theirs->switched, memory_order_acquire) != SWITCH_DONE ||
-	    atomic_load(&side->receive.tcp_bytes) < atomic_load(&theirs->switch_at))
+	if (atomic_load_explicit(&theirs->switched, memory_order_acquire) != SWITCH_DONE)
+		return false;
+	if (atomic_load(&side->receive.tcp_bytes) < atomic_load(&theirs->switch_at))
+		count_again(connection);
+	if (atomic_load(&side->receive.tcp_bytes) < atomic_load(&theirs->switch_at))
 		return false;
 	atomic_store(&side->receive.moved,
 		     ring_available(&connection->receive) ? MOVED_ONTO_DATA : MOVED);

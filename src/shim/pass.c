@@ -109,7 +109,7 @@ static ssize_t send_parcel(int line, struct msghdr *message, struct parcel *parc
 	const size_t own = CMSG_ALIGN(message->msg_controllen),
 		     bytes = parcel->fd_count * sizeof(int);
 	struct cmsghdr *rights = (struct cmsghdr *)(void *)((char *)message->msg_control + own);
-	struct _pthread_cleanup_buffer cleanup;
+	struct cleanup cleanup;
 	ssize_t n;
 
 	memset((char *)message->msg_control + message->msg_controllen, 0,

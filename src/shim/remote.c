@@ -8,11 +8,11 @@
 
 #include "control/message.h"
 #include "ring/doorbell.h"
-#include "ring/lock.h"
 #include "shim/bell.h"
 #include "shim/clock.h"
 #include "shim/epoll.h"
 #include "shim/fd_table.h"
+#include "shim/latch.h"
 #include "shim/libc.h"
 #include "shim/move.h"
 #include "shim/offer.h"
@@ -395,10 +395,10 @@ static bool is_drained(struct connection *connection)
 	_Atomic uint32_t *lock = &connection->side->send.lock;
 	bool drained;
 
-	if (lock_take(lock, thread_id()) < 0)
+	if (latch_take(lock) < 0)
 		return false;
 	drained = ring_unread(&connection->send) == 0;
-	lock_drop(lock);
+	latch_drop(lock);
 	return drained;
 }
 

@@ -12,10 +12,10 @@
 #include <unistd.h>
 
 #include "control/message.h"
-#include "ring/lock.h"
 #include "shim/clock.h"
 #include "shim/connection.h"
 #include "shim/fd_table.h"
+#include "shim/latch.h"
 #include "shim/libc.h"
 #include "shim/move.h"
 #include "shim/quiet.h"
@@ -162,11 +162,11 @@ void session_have(void)
 {
 	const int saved = errno;
 
-	if (settings.sandboxed || lock_take(&lock, thread_id()) < 0)
+	if (settings.sandboxed || latch_take(&lock) < 0)
 		return;
 	if (session < 0)
 		(void)open_session();
-	lock_drop(&lock);
+	latch_drop(&lock);
 	errno = saved;
 }
 
@@ -201,10 +201,10 @@ void session_check(void)
 	struct pollfd look = {.fd = session};
 	const int saved = errno;
 
-	if (look.fd >= 0 && quiet_poll(&look, 1, 0) > 0 && lock_take(&lock, thread_id()) == 0) {
+	if (look.fd >= 0 && quiet_poll(&look, 1, 0) > 0 && latch_take(&lock) == 0) {
 		if (session == look.fd)
 			hang_up();
-		lock_drop(&lock);
+		latch_drop(&lock);
 	}
 	errno = saved;
 }
@@ -222,7 +222,7 @@ int session_rendezvous(union message *message, const int *fds, unsigned int coun
 	uint64_t deadline;
 	int error;
 
-	if (lock_take(&lock, thread_id()) < 0)
+	if (latch_take(&lock) < 0)
 		return -EAGAIN;
 	error = send_in_session(message, fds, count);
 	if (__builtin_expect(is_crowded(error), 0)) { /* better late than a reset */
@@ -234,7 +234,7 @@ int session_rendezvous(union message *message, const int *fds, unsigned int coun
 		if (is_crowded(error))
 			hang_up(); /* it hangs: the next one is not to wait as well */
 	}
-	lock_drop(&lock);
+	latch_drop(&lock);
 	errno = saved;
 	return error;
 }
@@ -245,7 +245,7 @@ int session_offer(struct connection *connection, int fd)
 	union message offer;
 	int error;
 
-	if (lock_take(&lock, thread_id()) < 0)
+	if (latch_take(&lock) < 0)
 		return -EAGAIN;
 	message_init(&offer, MESSAGE_OFFER);
 	offer.offer.id = connection_make_id(connection);
@@ -254,7 +254,7 @@ int session_offer(struct connection *connection, int fd)
 	error = send_in_session(&offer, &fd, 1);
 	if (error)
 		connection->id = 0;
-	lock_drop(&lock);
+	latch_drop(&lock);
 	errno = saved;
 	return error;
 }
@@ -264,7 +264,7 @@ void session_withdraw(uint64_t id)
 	const int saved = errno;
 	union message withdraw;
 
-	bool mine = lock_take(&lock, thread_id()) < 0; /* a close while we collect answers */
+	bool mine = latch_take(&lock) < 0; /* a close while we collect answers */
 
 	if (session >= 0) {
 		message_init(&withdraw, MESSAGE_WITHDRAW);
@@ -272,7 +272,7 @@ void session_withdraw(uint64_t id)
 		(void)send_message(&withdraw, -1);
 	}
 	if (!mine)
-		lock_drop(&lock);
+		latch_drop(&lock);
 	errno = saved;
 }
 
@@ -381,7 +381,7 @@ static bool collect_one(void)
  */
 static bool take_lock_soon(void)
 {
-	for (unsigned int yields = 0; !lock_try(&lock, thread_id()); yields++) {
+	for (unsigned int yields = 0; !latch_try(&lock); yields++) {
 		if (yields == YIELDS_FOR_MAIL)
 			return false;
 		sched_yield();
@@ -404,7 +404,7 @@ void session_collect(void)
 	if (!side_header() || !take_lock_soon())
 		return;
 	collect_all();
-	lock_drop(&lock);
+	latch_drop(&lock);
 	errno = saved;
 }
 
@@ -414,7 +414,7 @@ void session_learn_policy(int patience_ms)
 	struct pollfd answer = {.events = POLLIN};
 
 	if (session_is_away() || (session >= 0 && !session_has_mail() && welcomed) ||
-	    lock_take(&lock, thread_id()) < 0)
+	    latch_take(&lock) < 0)
 		return;
 	if (session >= 0 || open_session() == 0) {
 		answer.fd = session;
@@ -423,21 +423,21 @@ void session_learn_policy(int patience_ms)
 		welcomed = true; /* or not: it is not waited for again */
 		collect_all();
 	}
-	lock_drop(&lock);
+	latch_drop(&lock);
 	errno = saved;
 }
 
 void session_let_finish(void)
 {
-	if (lock_take(&lock, thread_id()) == 0)
-		lock_drop(&lock);
+	if (latch_take(&lock) == 0)
+		latch_drop(&lock);
 }
 
 void session_before_fork(void)
 {
 	if (side_header())
 		session_have();
-	(void)lock_take(&lock, thread_id());
+	(void)latch_take(&lock);
 }
 
 void session_after_fork(bool in_child)
@@ -450,5 +450,5 @@ void session_after_fork(bool in_child)
 		atomic_store(&lock, 0);
 		return;
 	}
-	lock_drop(&lock);
+	latch_drop(&lock);
 }

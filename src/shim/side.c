@@ -7,9 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ring/lock.h"
 #include "ring/segment.h"
 #include "shim/fd_table.h"
+#include "shim/latch.h"
 #include "shim/libc.h"
 #include "shim/memory.h"
 
@@ -62,11 +62,11 @@ int side_of(const struct side_record *record)
 	const struct segment *segment;
 	int fd;
 
-	if (lock_take(&lock, thread_id()) < 0)
+	if (latch_take(&lock) < 0)
 		return -1;
 	segment = segment_of(record);
 	fd = segment ? segment->fd : -1;
-	lock_drop(&lock);
+	latch_drop(&lock);
 	return fd;
 }
 
@@ -75,12 +75,12 @@ uint32_t side_index(const struct side_record *record)
 	const struct segment *segment;
 	uint32_t index = 0;
 
-	if (lock_take(&lock, thread_id()) < 0)
+	if (latch_take(&lock) < 0)
 		return 0;
 	segment = segment_of(record);
 	if (segment)
 		index = (uint32_t)(record - records(segment->header));
-	lock_drop(&lock);
+	latch_drop(&lock);
 	return index;
 }
 
@@ -165,7 +165,7 @@ struct side_record *side_take_up(int fd, uint32_t index)
 	const ino_t inode = inode_of(fd);
 	struct segment *segment = NULL;
 
-	if (lock_take(&lock, thread_id()) < 0) {
+	if (latch_take(&lock) < 0) {
 		fd_unhide(fd);
 		return NULL;
 	}
@@ -181,7 +181,7 @@ struct side_record *side_take_up(int fd, uint32_t index)
 	}
 	if (segment)
 		atomic_fetch_add(&segment->users, 1);
-	lock_drop(&lock);
+	latch_drop(&lock);
 	return segment ? &records(segment->header)[index] : NULL;
 }
 
@@ -194,19 +194,19 @@ void side_drop(const struct side_record *record)
 		atomic_fetch_sub(&own->users, 1);
 		return;
 	}
-	if (lock_take(&lock, thread_id()) < 0)
+	if (latch_take(&lock) < 0)
 		return;
 	segment = segment_of(record);
 	if (segment)
 		atomic_fetch_sub(&segment->users, 1);
-	lock_drop(&lock);
+	latch_drop(&lock);
 }
 
 void side_adopt(const struct side_record *record)
 {
 	struct segment *segment;
 
-	if (lock_take(&lock, thread_id()) < 0)
+	if (latch_take(&lock) < 0)
 		return;
 	segment = segment_of(record);
 	if (segment && !atomic_load(&header)) {
@@ -214,7 +214,7 @@ void side_adopt(const struct side_record *record)
 		descriptor = segment->fd;
 		atomic_store(&header, segment->header);
 	}
-	lock_drop(&lock);
+	latch_drop(&lock);
 }
 
 static struct side_header *segment_make(void)
@@ -247,14 +247,14 @@ static struct side_header *segment_get(void)
 {
 	struct side_header *of = atomic_load_explicit(&header, memory_order_acquire);
 
-	if (of || lock_take(&lock, thread_id()) < 0)
+	if (of || latch_take(&lock) < 0)
 		return of;
 	of = atomic_load(&header);
 	if (!of) {
 		of = segment_make();
 		atomic_store(&header, of);
 	}
-	lock_drop(&lock);
+	latch_drop(&lock);
 	return of;
 }
 
@@ -294,9 +294,9 @@ static struct side_totals *totals_of(const struct side_record *record)
 {
 	const struct segment *segment = NULL;
 
-	if (lock_take(&lock, thread_id()) == 0) {
+	if (latch_take(&lock) == 0) {
 		segment = segment_of(record);
-		lock_drop(&lock);
+		latch_drop(&lock);
 	}
 	return segment ? &segment->header->totals : NULL;
 }
@@ -393,12 +393,12 @@ static void count_left(const struct side_record *record)
 {
 	const struct segment *segment;
 
-	if (lock_take(&lock, thread_id()) < 0)
+	if (latch_take(&lock) < 0)
 		return;
 	segment = segment_of(record);
 	if (segment)
 		atomic_fetch_add(&segment->header->left, 1);
-	lock_drop(&lock);
+	latch_drop(&lock);
 }
 
 void side_leave(struct side_record *record, bool ends)

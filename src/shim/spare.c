@@ -6,9 +6,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "ring/lock.h"
 #include "ring/segment.h"
 #include "shim/fd_table.h"
+#include "shim/latch.h"
 #include "shim/libc.h"
 #include "shim/memory.h"
 #include "shim/quiet.h"
@@ -92,7 +92,7 @@ bool spare_take(uint32_t ring_bytes, const struct side_address *peer, struct spa
 	struct segment_control *control;
 	uint32_t i = SPARE_MAX;
 
-	if (!atomic_load(&pool_count) || lock_take(&pool_lock, thread_id()) < 0)
+	if (!atomic_load(&pool_count) || latch_take(&pool_lock) < 0)
 		return false;
 	if (is_ours())
 		i = choose(ring_bytes, peer);
@@ -100,7 +100,7 @@ bool spare_take(uint32_t ring_bytes, const struct side_address *peer, struct spa
 		*taken = pool[i];
 		remove_at(i);
 	}
-	lock_drop(&pool_lock);
+	latch_drop(&pool_lock);
 	if (i == SPARE_MAX)
 		return false;
 	control = taken->memory;
@@ -129,7 +129,7 @@ bool spare_give(const struct spare *given)
 	bool kept = false;
 
 	if (!given->number || given->use >= SEGMENT_SPENT - 1 ||
-	    given->session != atomic_load(&session) || lock_take(&pool_lock, thread_id()) < 0)
+	    given->session != atomic_load(&session) || latch_take(&pool_lock) < 0)
 		return false;
 	if (!pool_count)
 		pool_owner = getpid();
@@ -137,25 +137,25 @@ bool spare_give(const struct spare *given)
 		pool[pool_count++] = *given;
 		kept = true;
 	}
-	lock_drop(&pool_lock);
+	latch_drop(&pool_lock);
 	return kept;
 }
 
 void spare_drop(void)
 {
 	atomic_fetch_add(&session, 1);
-	if (!atomic_load(&pool_count) || lock_take(&pool_lock, thread_id()) < 0)
+	if (!atomic_load(&pool_count) || latch_take(&pool_lock) < 0)
 		return;
 	while (pool_count) {
 		pool_count--;
 		spare_discard(&pool[pool_count]);
 	}
-	lock_drop(&pool_lock);
+	latch_drop(&pool_lock);
 }
 
 void spare_before_fork(void)
 {
-	(void)lock_take(&pool_lock, thread_id());
+	(void)latch_take(&pool_lock);
 }
 
 void spare_after_fork(bool in_child)
@@ -163,7 +163,7 @@ void spare_after_fork(bool in_child)
 	if (in_child)
 		atomic_store(&pool_lock, 0);
 	else
-		lock_drop(&pool_lock);
+		latch_drop(&pool_lock);
 	if (in_child)
 		spare_drop();
 }

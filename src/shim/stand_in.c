@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include "ring/doorbell.h"
-#include "ring/lock.h"
 #include "shim/fd_table.h"
+#include "shim/latch.h"
 #include "shim/libc.h"
 #include "shim/quiet.h"
 #include "shim/settings.h"
@@ -47,7 +47,7 @@ int stand_in_make(int ends[2], bool *short_of)
 {
 	bool found = false;
 
-	if (lock_take(&lock, thread_id()) == 0) {
+	if (latch_take(&lock) == 0) {
 		const pid_t we = getpid();
 
 		found = owner == we && prepared[0] >= 0;
@@ -56,7 +56,7 @@ int stand_in_make(int ends[2], bool *short_of)
 			prepared[i] = -1;
 		}
 		owner = we;
-		lock_drop(&lock);
+		latch_drop(&lock);
 	}
 	atomic_store(&stand_in_wanted, true);
 	return found ? 0 : make(ends, short_of);
@@ -67,24 +67,24 @@ void stand_in_prepare_slowly(void)
 	const int saved = errno;
 	bool short_of = false;
 
-	if (settings.sandboxed || lock_take(&lock, thread_id()) < 0)
+	if (settings.sandboxed || latch_take(&lock) < 0)
 		return;
 	atomic_store(&stand_in_wanted, false);
 	if (prepared[0] < 0 && owner == getpid() && make(prepared, &short_of) == 0 && short_of)
 		discard(prepared); /* only for one that is needed now */
-	lock_drop(&lock);
+	latch_drop(&lock);
 	errno = saved;
 }
 
 void stand_in_before_fork(void)
 {
-	(void)lock_take(&lock, thread_id());
+	(void)latch_take(&lock);
 }
 
 void stand_in_after_fork(bool in_child)
 {
 	if (!in_child) {
-		lock_drop(&lock);
+		latch_drop(&lock);
 		return;
 	}
 	discard(prepared);

@@ -5,9 +5,9 @@
 #include <netinet/in.h>
 #include <time.h>
 
-#include "ring/lock.h"
 #include "shim/bell.h"
 #include "shim/cleanup.h"
+#include "shim/latch.h"
 #include "shim/libc.h"
 #include "shim/quiet.h"
 #include "shim/stream_common.h"
@@ -32,7 +32,7 @@ ssize_t stream_kernel_send(struct connection *connection, _Atomic uint32_t *in_k
 			   const struct msghdr *message, int flags)
 {
 	struct kernel_call call = {.connection = connection, .in_kernel = in_kernel};
-	struct _pthread_cleanup_buffer cleanup;
+	struct cleanup cleanup;
 	ssize_t n;
 
 	if (flags & MSG_DONTWAIT) {
@@ -49,7 +49,7 @@ ssize_t stream_kernel_receive(struct connection *connection, _Atomic uint32_t *i
 			      struct msghdr *message, int flags)
 {
 	struct kernel_call call = {.connection = connection, .in_kernel = in_kernel};
-	struct _pthread_cleanup_buffer cleanup;
+	struct cleanup cleanup;
 	ssize_t n;
 
 	if (flags & MSG_DONTWAIT) {
@@ -149,11 +149,11 @@ void stream_trim(struct connection *connection)
 {
 	struct ring *ring = &connection->send;
 
-	if (!stream_wants_trim(connection) || lock_take(&ring->own->lock, thread_id()) < 0)
+	if (!stream_wants_trim(connection) || latch_take(&ring->own->lock) < 0)
 		return;
 	ring_trim(ring, STREAM_KEEP);
 	connection->not_trimmed_at = ring->own->position;
-	lock_drop(&ring->own->lock);
+	latch_drop(&ring->own->lock);
 }
 
 void stream_shut(struct connection *connection)

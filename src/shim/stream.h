@@ -27,6 +27,7 @@
 
 #include "shim/connection.h"
 #include "shim/handlers.h"
+#include "shim/latch.h"
 #include "shim/move.h"
 #include "shim/offer.h"
 #include "shim/remote.h"
@@ -52,11 +53,13 @@ static inline bool stream_kernel_begin(struct connection *connection, enum way w
 	offer_settle(connection, atomic_load(&connection->fd));
 	(void)remote_look(connection, atomic_load(&connection->fd));
 	direction = way == DIRECTION_SEND ? &side->send : &side->receive;
+	latch_begin();
 	/* First count, then look: move_confirm() does it the other way round. */
 	atomic_fetch_add(&direction->in_kernel, 1);
 	if (!is_attached(connection) && (way == DIRECTION_SEND || !has_rest(connection)))
 		return true;
 	atomic_fetch_sub(&direction->in_kernel, 1);
+	latch_end();
 	return false;
 }
 
@@ -72,6 +75,7 @@ static inline void stream_kernel_end(struct connection *connection, int fd, enum
 	if (n > 0)
 		move_account(connection, fd, way, (size_t)n);
 	atomic_fetch_sub(&direction->in_kernel, 1);
+	latch_end();
 }
 
 /* stream_note_size - count a write of @n bytes in the histogram; one of two at once may be lost */

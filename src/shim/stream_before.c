@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 
 #include "shim/clock.h"
+#include "shim/latch.h"
 #include "shim/libc.h"
 #include "shim/place.h"
 #include "shim/quiet.h"
@@ -70,8 +71,8 @@ static void note_vain(struct connection *connection, ssize_t n)
 		atomic_store_explicit(&connection->waited_for, true, memory_order_relaxed);
 }
 
-ssize_t stream_receive_tcp(struct connection *connection, int fd, const struct place *place,
-			   int flags, struct call *call)
+static ssize_t receive_counted(struct connection *connection, int fd, const struct place *place,
+			       int flags, struct call *call)
 {
 	struct side_direction *direction = &connection->side->receive;
 	bool alone = atomic_fetch_add(&direction->in_kernel, 1) == 0;
@@ -99,5 +100,16 @@ ssize_t stream_receive_tcp(struct connection *connection, int fd, const struct p
 	if (n > 0 && !(flags & MSG_PEEK))
 		move_account(connection, fd, DIRECTION_RECEIVE, (size_t)n);
 	atomic_fetch_sub(&direction->in_kernel, 1);
+	return n;
+}
+
+ssize_t stream_receive_tcp(struct connection *connection, int fd, const struct place *place,
+			   int flags, struct call *call)
+{
+	ssize_t n;
+
+	latch_begin();
+	n = receive_counted(connection, fd, place, flags, call);
+	latch_end();
 	return n;
 }

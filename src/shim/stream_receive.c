@@ -312,7 +312,7 @@ static ssize_t peek_behind(struct connection *connection, struct place place, si
 static bool sleep_and_look(struct connection *connection, int fd)
 {
 	struct pollfd look = {.fd = fd, .events = POLLRDHUP};
-	struct _pthread_cleanup_buffer cleanup;
+	struct cleanup cleanup;
 	int n;
 
 	cleanup_push(&cleanup, stream_abandon, connection);
@@ -395,7 +395,7 @@ static size_t least_wanted(const struct connection *connection, size_t total, in
 /* What read(2) or recv(2) would do. */
 static ssize_t kernel_read(struct connection *connection, int fd, void *to, size_t room, int flags)
 {
-	struct _pthread_cleanup_buffer cleanup;
+	struct cleanup cleanup;
 	ssize_t n;
 
 	cleanup_push(&cleanup, stream_abandon, connection);

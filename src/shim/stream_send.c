@@ -10,6 +10,7 @@
 #include "shim/bell.h"
 #include "shim/deferred.h"
 #include "shim/hold.h"
+#include "shim/latch.h"
 #include "shim/libc.h"
 #include "shim/place.h"
 #include "shim/quiet.h"
@@ -76,8 +77,8 @@ bool stream_is_native(struct connection *connection, int fd)
 	return !(theirs & MARK_SHUT) || has_ended(connection, ENDED_DATA_BELL | ENDED_SPACE_BELL);
 }
 
-static ssize_t send_tcp(struct connection *connection, int fd, const struct place *place,
-			size_t most, int flags)
+static ssize_t send_counted(struct connection *connection, int fd, const struct place *place,
+			    size_t most, int flags)
 {
 	struct side_direction *direction = &connection->side->send;
 	ssize_t n;
@@ -88,8 +89,8 @@ static ssize_t send_tcp(struct connection *connection, int fd, const struct plac
 			break;
 		/* Another thread is moving the direction: let it. */
 		atomic_fetch_sub(&direction->in_kernel, 1);
-		if (lock_take(&direction->lock, thread_id()) == 0)
-			lock_drop(&direction->lock);
+		if (latch_take(&direction->lock) == 0)
+			latch_drop(&direction->lock);
 		else
 			return -EAGAIN;
 	}
@@ -101,6 +102,17 @@ static ssize_t send_tcp(struct connection *connection, int fd, const struct plac
 	if (n > 0)
 		move_account(connection, fd, DIRECTION_SEND, (size_t)n);
 	atomic_fetch_sub(&direction->in_kernel, 1);
+	return n;
+}
+
+static ssize_t send_tcp(struct connection *connection, int fd, const struct place *place,
+			size_t most, int flags)
+{
+	ssize_t n;
+
+	latch_begin();
+	n = send_counted(connection, fd, place, most, flags);
+	latch_end();
 	return n;
 }
 
@@ -286,10 +298,10 @@ static ssize_t send_urgent(struct connection *connection, int fd, const struct p
 {
 	struct ring *ring = &connection->send;
 
-	if (lock_take(&ring->own->lock, thread_id()) < 0)
+	if (latch_take(&ring->own->lock) < 0)
 		return -EAGAIN;
 	atomic_store(&our_writer(connection)->urgent, atomic_load(&ring->own->position) + 1);
-	lock_drop(&ring->own->lock);
+	latch_drop(&ring->own->lock);
 	return kernel_send(connection, NULL, fd, place, 1, flags);
 }
 
@@ -316,10 +328,10 @@ static void follow_back(struct connection *connection)
 	_Atomic uint32_t *lock = &connection->side->send.lock;
 
 	if ((atomic_load_explicit(marks, memory_order_relaxed) & MARK_BACK) ||
-	    lock_take(lock, thread_id()) < 0)
+	    latch_take(lock) < 0)
 		return;
 	atomic_fetch_or(marks, MARK_BACK);
-	lock_drop(lock);
+	latch_drop(lock);
 }
 
 /* The kernel's, although the direction has moved. */
@@ -396,6 +408,7 @@ static ssize_t send_without_rings(struct connection *connection, int fd, const s
 
 	if (connection_phase(connection) == PHASE_BACK)
 		return kernel_send(connection, NULL, fd, place, SIZE_MAX, flags);
+	latch_begin();
 	atomic_fetch_add(&connection->side->send.in_kernel, 1);
 	n = kernel_send(connection, &connection->side->send.in_kernel, fd, place, SIZE_MAX, flags);
 	stream_kernel_end(connection, fd, DIRECTION_SEND, n);

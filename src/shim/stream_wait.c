@@ -188,7 +188,7 @@ static bool look(struct connection *connection, enum way way, const struct call 
 
 int stream_wait(struct connection *connection, int fd, enum way way, struct call *call)
 {
-	struct _pthread_cleanup_buffer cleanup;
+	struct cleanup cleanup;
 	uint64_t start;
 	int error;
 

@@ -7,8 +7,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include "ring/lock.h"
 #include "shim/bell.h"
+#include "shim/latch.h"
 #include "shim/libc.h"
 #include "shim/quiet.h"
 
@@ -221,12 +221,12 @@ ssize_t urgent_take(struct connection *connection, struct place place, size_t wa
 	if (!has_arrived(connection, urgent))
 		return -EAGAIN;
 	/* Not where a handler of SIGURG has interrupted who holds it: the rest is done by that one. */
-	locked = lock_take(lock, thread_id()) == 0;
+	locked = latch_take(lock) == 0;
 	error = take_byte(connection, urgent, peeks, &byte);
 	if (locked && !error && !peeks)
 		urgent_after_read(connection, position_of(connection));
 	if (locked)
-		lock_drop(lock);
+		latch_drop(lock);
 	if (error)
 		return error;
 	place_advance(&place, 0);

@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ring/lock.h"
 #include "shim/epoll.h"
 #include "shim/epoll_share.h"
 #include "shim/fd_table.h"
+#include "shim/latch.h"
 #include "shim/libc.h"
 #include "shim/memory.h"
 
@@ -236,10 +236,10 @@ struct watch *watch_link(struct poller *poller, struct connection *connection, i
 	watch->native = true;
 	watch->next_of_connection = connection->watches;
 	connection->watches = watch;
-	(void)lock_take(&poller->lock, thread_id());
+	(void)latch_take(&poller->lock);
 	watch->next_of_poller = poller->watches;
 	poller->watches = watch;
-	lock_drop(&poller->lock);
+	latch_drop(&poller->lock);
 	return watch;
 }
 
@@ -286,14 +286,14 @@ static void end_in_kernel(const struct watch *watch)
 void watch_end(struct watch *watch)
 {
 	struct poller *poller = watch->poller;
-	bool locked = lock_take(&poller->lock, thread_id()) == 0;
+	bool locked = latch_take(&poller->lock) == 0;
 
 	if (watch->native)
 		end_in_kernel(watch);
 	watch_leave(watch);
 	watch_unlink(watch);
 	if (locked)
-		lock_drop(&poller->lock);
+		latch_drop(&poller->lock);
 }
 
 /* A thread asleep in the kernel is to look at a changed interest. */
@@ -311,14 +311,14 @@ void watch_set(struct watch *watch, const struct epoll_event *event)
 {
 	struct poller *poller = watch->poller;
 
-	(void)lock_take(&poller->lock, thread_id());
+	(void)latch_take(&poller->lock);
 	watch->events = event->events;
 	watch->data = event->data;
 	watch->disabled = watch->parked = false;
 	watch->fresh = true;
 	if (!watch->native)
 		watch_heat(watch);
-	lock_drop(&poller->lock);
+	latch_drop(&poller->lock);
 	if (!watch->native)
 		watch_kick(watch);
 }
@@ -327,10 +327,10 @@ void watch_park(struct watch *watch)
 {
 	struct poller *poller = watch->poller;
 
-	(void)lock_take(&poller->lock, thread_id());
+	(void)latch_take(&poller->lock);
 	watch->disabled = watch->parked = true;
 	watch_cool(watch);
-	lock_drop(&poller->lock);
+	latch_drop(&poller->lock);
 }
 
 /* Has a one-shot registration in the kernel fired?  Only /proc can tell. */

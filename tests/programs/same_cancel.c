@@ -384,6 +384,60 @@ static void a_handler_that_jumps_out_of_large_reads(void)
 	pair_close(ends);
 }
 
+static void ask_and_answer(const int ends[2])
+{
+	char in[2];
+
+	for (;;)
+		for (int end = 0; end < 2; end++)
+			if (write(ends[end], "ab", 2) != 2 || read(ends[1 - end], in, 2) <= 0)
+				return;
+}
+
+static void *ask_elsewhere(void *unused)
+{
+	char in[2];
+	int ends[2];
+
+	connect_pair(ends);
+	for (int n = 0; n < 4; n++) {
+		(void)!write(ends[0], "ab", 2);
+		(void)!read(ends[1], in, sizeof(in));
+	}
+	pair_close(ends);
+	return unused;
+}
+
+/* Whatever was under way just then: the connection can end, and others go on. */
+static void a_handler_that_jumps_out_at_the_move(void)
+{
+	char in[100];
+	int ends[2];
+
+	signal(SIGALRM, jump_away);
+	for (volatile int round = 0; round < 200; round++) {
+		const struct itimerval soon = {.it_value.tv_usec = 1 + round * 4};
+
+		connect_pair(ends);
+		if (!sigsetjmp(away, 1)) {
+			setitimer(ITIMER_REAL, &soon, NULL);
+			ask_and_answer(ends);
+		}
+		for (int end = 0; end < 2; end++) {
+			shutdown(ends[end], SHUT_WR);
+			while (read(ends[1 - end], in, sizeof(in)) > 0)
+				;
+		}
+		pair_close(ends);
+		pthread_join(beside(ask_elsewhere, NULL), NULL);
+	}
+	say("all have ended");
+	pair_open(ends);
+	say_call("write", write(ends[0], "abc", 3));
+	say_call("read", read(ends[1], in, sizeof(in)));
+	pair_close(ends);
+}
+
 static void count(int signal_number)
 {
 	(void)signal_number;
@@ -448,6 +502,7 @@ const struct behaviour same_cancel[] = {
 	{"a_handler_that_jumps_out_of_a_read", a_handler_that_jumps_out_of_a_read},
 	{"a_handler_that_jumps_out_of_large_writes", a_handler_that_jumps_out_of_large_writes},
 	{"a_handler_that_jumps_out_of_large_reads", a_handler_that_jumps_out_of_large_reads},
+	{"a_handler_that_jumps_out_at_the_move", a_handler_that_jumps_out_at_the_move},
 	{"sigurg_tells_of_urgent_data", sigurg_tells_of_urgent_data},
 	{"sigio_tells_of_data", sigio_tells_of_data},
 	{NULL, NULL},
