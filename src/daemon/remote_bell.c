@@ -108,7 +108,7 @@ void remote_arm(struct remote *remote)
 {
 	struct remote_bell *bells = remote->map->bells;
 
-	arm(&bells[BELL_DATA], &remote->send.shared->reader.wants_data);
+	arm(&bells[BELL_DATA], &remote->send.shared->armed.wants_data);
 	if (ring_unread(&remote->receive))
 		arm(&bells[BELL_SPACE], &remote->receive.shared->writer.wants_space);
 	atomic_thread_fence(memory_order_seq_cst);
@@ -116,7 +116,7 @@ void remote_arm(struct remote *remote)
 
 void remote_disarm(struct remote *remote)
 {
-	_Atomic uint32_t *armed = &remote->send.shared->reader.wants_data;
+	_Atomic uint32_t *armed = &remote->send.shared->armed.wants_data;
 	struct remote_bell *data = &remote->map->bells[BELL_DATA];
 
 	if (atomic_load_explicit(armed, memory_order_relaxed) && atomic_exchange(armed, 0) &&
@@ -132,7 +132,7 @@ static void ring_bell(const struct remote *remote, enum remote_bell_kind kind)
 
 void remote_wake_reader(struct remote *remote)
 {
-	_Atomic uint32_t *armed = &remote->receive.shared->reader.wants_data;
+	_Atomic uint32_t *armed = &remote->receive.shared->armed.wants_data;
 
 	atomic_thread_fence(memory_order_seq_cst);
 	if (atomic_load_explicit(armed, memory_order_relaxed) && atomic_exchange(armed, 0))

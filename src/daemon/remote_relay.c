@@ -158,7 +158,7 @@ static bool is_quiet(struct remote *remote)
 		return true;
 	if (!relay->back || !relay->settled)
 		return false;
-	if (!atomic_load(&remote->send.shared->writer.inside))
+	if (!atomic_load(&remote->send.shared->busy.inside))
 		return true;
 	relay->settled = false;
 	loop_timer_start(remote->apps->loop, &relay->settle, RELAY_SETTLE_MS);

@@ -72,14 +72,31 @@ static uint32_t reach_of(const struct ring *ring, uint64_t produced)
 		       : atomic_load_explicit(&ring_reach, memory_order_relaxed);
 }
 
+/*
+ * What is left of the lap, where that can be said without a look at the reader: it was in this lap when it was
+ * last looked at, and the lap is not to end here.  0: it cannot.
+ */
+static uint64_t left_of_lap(const struct ring *ring, uint64_t produced, uint64_t *offset)
+{
+	const uint64_t lap = read_once(&ring->own->lap);
+
+	*offset = produced - lap;
+	return read_once(&ring->own->seen) >= lap && *offset < reach_of(ring, produced) &&
+			       *offset < ring->bytes
+		       ? ring->bytes - *offset
+		       : 0;
+}
+
 ssize_t ring_reserve(struct ring *ring, uint8_t **span)
 {
 	struct side_direction *own = ring->own;
 	uint64_t produced = own_position(ring);
-	uint64_t consumed =
-		atomic_load_explicit(&ring->shared->reader.consumed, memory_order_acquire);
-	uint64_t offset, room, lap;
+	uint64_t offset, lap, consumed;
+	uint64_t room = left_of_lap(ring, produced, &offset);
 
+	if (room)
+		return ring_span(ring, offset, room, span);
+	consumed = atomic_load_explicit(&ring->shared->reader.consumed, memory_order_acquire);
 	if (consumed < own->seen || consumed > produced)
 		return -EPROTO;
 	own->seen = consumed;

@@ -70,7 +70,6 @@ enum keep_alive {
  * @urgent: 1 + the position at which the last urgent byte was sent; 0: none was.  On one host it went by way
  *	of TCP; between hosts it stands there in the ring
  * @writing: the writer is inside a write of several pieces: more follows at once
- * @inside: the writer has looked for MARK_BACK and is at its ring or its switch: wait for it
  * @keep_alive: between hosts, of the application's direction: enum keep_alive
  */
 struct segment_writer {
@@ -82,18 +81,31 @@ struct segment_writer {
 	_Atomic uint32_t wants_space;
 	_Atomic uint32_t writing;
 	_Atomic uint64_t urgent;
-	_Atomic uint32_t inside;
 	_Atomic uint32_t keep_alive;
 };
 
 /**
  * struct segment_reader - cache line of one direction that its reader writes
  * @consumed: stream position after the last byte read
- * @wants_data: armed word of the data bell: the reader sleeps, ring when there is data
  */
 struct segment_reader {
 	_Atomic uint64_t consumed;
+};
+
+/**
+ * struct segment_armed - cache line that a writer looks at after each write, and which seldom changes
+ * @wants_data: armed word of the data bell: the reader sleeps, ring when there is data
+ */
+struct segment_armed {
 	_Atomic uint32_t wants_data;
+};
+
+/**
+ * struct segment_busy - cache line that a writer writes around each write; only who goes back looks at it
+ * @inside: the writer has looked for MARK_BACK and is at its ring or its switch: wait for it
+ */
+struct segment_busy {
+	_Atomic uint32_t inside;
 };
 
 /**
@@ -107,14 +119,18 @@ struct segment_urgent {
 	_Atomic uint64_t taken;
 };
 
-/**
+/*
  * struct segment_direction - control block of one direction
+ *
+ * A line that both write, or that one polls while the other writes what nobody waits for, goes to and fro between
+ * their processors for each message.
  */
 struct segment_direction {
 	_Alignas(64) struct segment_writer writer;
 	_Alignas(64) struct segment_reader reader;
+	_Alignas(64) struct segment_armed armed;
+	_Alignas(64) struct segment_busy busy;
 	_Alignas(64) struct segment_urgent urgent;
-	_Alignas(64) uint8_t reserved[64];
 };
 
 #define SEGMENT_SPENT UINT32_MAX /* over: never to be used again */
@@ -130,7 +146,7 @@ struct segment_control {
 	_Atomic uint64_t negotiated[2];
 };
 
-_Static_assert(sizeof(struct segment_direction) == 256, "layout is shared between releases");
+_Static_assert(sizeof(struct segment_direction) == 320, "layout is shared between releases");
 _Static_assert(sizeof(struct segment_writer) <= 64, "one cache line");
 _Static_assert(sizeof(struct segment_control) <= SEGMENT_PAGE, "one page");
 

@@ -58,7 +58,7 @@ static void make_it_seen(void)
 
 static void wait_for_writers(const struct connection *connection, uint64_t deadline)
 {
-	while (goes_back(connection) && atomic_load(&peer_writer(connection)->inside) &&
+	while (goes_back(connection) && atomic_load(&peer_busy(connection)->inside) &&
 	       now_ns() < deadline)
 		quiet_sleep(&moment);
 }
@@ -240,7 +240,7 @@ static bool are_out(struct segment_control *control)
 	const uint64_t deadline = now_ns() + PATIENCE_NS;
 
 	for (unsigned int end = 0; end < 2; end++)
-		while (atomic_load(&control->direction[end].writer.inside)) {
+		while (atomic_load(&control->direction[end].busy.inside)) {
 			if (now_ns() >= deadline)
 				return false;
 			quiet_sleep(&moment);
@@ -277,7 +277,7 @@ bool back_by_segment(const struct heirloom *heirloom)
 		atomic_compare_exchange_strong(&out->writer.switched, &none, SWITCH_OFF);
 		make_it_seen();
 		goes = are_out(control) && !is_unread(control, heirloom->end);
-		ring_for(&out->reader.wants_data, heirloom->data_bell);
+		ring_for(&out->armed.wants_data, heirloom->data_bell);
 		ring_for(&control->direction[!heirloom->end].writer.wants_space,
 			 heirloom->space_bell);
 	}

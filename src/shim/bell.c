@@ -40,7 +40,7 @@ static void drain(struct connection *connection, enum bell bell)
 
 void bell_arm(struct connection *connection, enum bell bell)
 {
-	_Atomic uint32_t *armed = bell == BELL_DATA ? &our_reader(connection)->wants_data
+	_Atomic uint32_t *armed = bell == BELL_DATA ? &our_armed(connection)->wants_data
 						    : &our_writer(connection)->wants_space;
 	struct side_direction *way =
 		bell == BELL_DATA ? &connection->side->receive : &connection->side->send;

@@ -20,7 +20,7 @@ void bell_ring(struct connection *connection, enum bell bell);
 /* bell_tell_reader - we wrote, or set a mark: wake the peer's readers if they sleep */
 static inline void bell_tell_reader(struct connection *connection)
 {
-	_Atomic uint32_t *armed = &peer_reader(connection)->wants_data;
+	_Atomic uint32_t *armed = &peer_armed(connection)->wants_data;
 
 	atomic_thread_fence(memory_order_seq_cst);
 	if (__builtin_expect(atomic_load_explicit(armed, memory_order_relaxed) != 0, 0) &&

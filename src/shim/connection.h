@@ -332,14 +332,25 @@ static inline struct segment_writer *peer_writer(const struct connection *connec
 	return &connection->control->direction[!connection->end].writer;
 }
 
-static inline struct segment_reader *our_reader(const struct connection *connection)
+/* our_armed, peer_armed - the word that a reader arms: of this end's, of the peer's */
+static inline struct segment_armed *our_armed(const struct connection *connection)
 {
-	return &connection->control->direction[!connection->end].reader;
+	return &connection->control->direction[!connection->end].armed;
 }
 
-static inline struct segment_reader *peer_reader(const struct connection *connection)
+static inline struct segment_armed *peer_armed(const struct connection *connection)
 {
-	return &connection->control->direction[connection->end].reader;
+	return &connection->control->direction[connection->end].armed;
+}
+
+static inline struct segment_busy *our_busy(const struct connection *connection)
+{
+	return &connection->control->direction[connection->end].busy;
+}
+
+static inline struct segment_busy *peer_busy(const struct connection *connection)
+{
+	return &connection->control->direction[!connection->end].busy;
 }
 
 /* is_remote - is its peer on another host, and the daemon the other end of its rings? */
@@ -398,7 +409,7 @@ static inline bool send_has_room(const struct connection *connection)
  */
 static inline bool writer_enter(const struct connection *connection)
 {
-	_Atomic uint32_t *inside = &our_writer(connection)->inside;
+	_Atomic uint32_t *inside = &our_busy(connection)->inside;
 
 	atomic_store_explicit(inside, 1, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);
@@ -410,7 +421,7 @@ static inline bool writer_enter(const struct connection *connection)
 
 static inline void writer_leave(const struct connection *connection)
 {
-	atomic_store_explicit(&our_writer(connection)->inside, 0, memory_order_release);
+	atomic_store_explicit(&our_busy(connection)->inside, 0, memory_order_release);
 }
 
 /* has_rest - in PHASE_BACK: is something left in the ring?  Memory only */

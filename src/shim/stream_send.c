@@ -58,9 +58,7 @@ bool stream_is_native(struct connection *connection, int fd)
 		return true;
 	if (theirs & (MARK_CLOSED | MARK_BACK))
 		return true;
-	/* A peer on this host that has read all we wrote was there a moment ago. */
-	if ((ring_unread(&connection->send) || is_remote(connection)) &&
-	    stream_time_to_look(connection))
+	if (stream_time_to_look(connection))
 		look_for_the_end(connection, fd);
 	if (!has_ended(connection, ENDED_TCP | ENDED_BROKEN | ENDED_DATA_BELL | ENDED_SPACE_BELL))
 		return false;

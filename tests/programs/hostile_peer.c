@@ -297,7 +297,7 @@ static void attack_cursors(struct prey *prey)
 			atomic_store(&prey->control->direction[d].reader.consumed, value);
 			break;
 		default:
-			atomic_store(&prey->control->direction[d].reader.wants_data,
+			atomic_store(&prey->control->direction[d].armed.wants_data,
 				     (uint32_t)value);
 		}
 		ring_bells(prey);
@@ -337,7 +337,7 @@ static void attack_bell_flood(struct prey *prey)
 	while (time_left()) {
 		send(prey->bells[0], block, sizeof(block), MSG_DONTWAIT | MSG_NOSIGNAL);
 		send(prey->bells[1], block, sizeof(block), MSG_DONTWAIT | MSG_NOSIGNAL);
-		atomic_store(&theirs(prey)->reader.wants_data, 1);
+		atomic_store(&theirs(prey)->armed.wants_data, 1);
 		atomic_store(&ours(prey)->writer.wants_space, 1);
 	}
 }

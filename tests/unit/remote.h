@@ -375,7 +375,7 @@ static inline void say(const struct end *end, uint32_t mark)
 /* As a shim: when it wrote, and when it read. */
 static inline void wake_daemon(struct end *end)
 {
-	if (atomic_exchange(&end->control->direction[0].reader.wants_data, 0))
+	if (atomic_exchange(&end->control->direction[0].armed.wants_data, 0))
 		send(end->data[0], "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 

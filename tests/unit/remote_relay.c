@@ -204,13 +204,13 @@ static void a_writer_that_was_inside_is_waited_for(void **state)
 
 	(void)state;
 	propose(&end);
-	atomic_store(&end.control->direction[0].writer.inside, 1);
+	atomic_store(&end.control->direction[0].busy.inside, 1);
 	decline(&end, "");
 	eventually(marks(&end) & MARK_BACK);
 	run(100);
 	assert_int_equal(world.apps.remotes.count, 1);
 	assert_int_equal(end_write(&end, "last words", 10), 10);
-	atomic_store(&end.control->direction[0].writer.inside, 0);
+	atomic_store(&end.control->direction[0].busy.inside, 0);
 	expect_text(end.peer, "last words");
 	eventually(world.apps.remotes.count == 0);
 	assert_true(ring_is_empty(&end));
@@ -224,7 +224,7 @@ static void who_waits_for_the_ring_to_become_empty_is_woken(void **state)
 
 	(void)state;
 	propose(&end);
-	atomic_store(&end.control->direction[0].writer.inside, 1);
+	atomic_store(&end.control->direction[0].busy.inside, 1);
 	decline(&end, "");
 	eventually(marks(&end) & MARK_BACK);
 	atomic_store(&end.control->direction[0].writer.wants_space, 1);
@@ -232,7 +232,7 @@ static void who_waits_for_the_ring_to_become_empty_is_woken(void **state)
 	expect_text(end.peer, "x");
 	eventually(!atomic_load(&end.control->direction[0].writer.wants_space));
 	assert_int_equal(recv(end.space[0], &byte, 1, MSG_DONTWAIT), 1);
-	atomic_store(&end.control->direction[0].writer.inside, 0);
+	atomic_store(&end.control->direction[0].busy.inside, 0);
 	end_free(&end);
 }
 
@@ -243,7 +243,7 @@ static void who_sleeps_for_data_learns_that_it_is_tcp(void **state)
 
 	(void)state;
 	propose(&end);
-	atomic_store(&end.control->direction[1].reader.wants_data, 1);
+	atomic_store(&end.control->direction[1].armed.wants_data, 1);
 	decline(&end, "");
 	bell = (struct pollfd){.fd = end.data[0], .events = POLLIN};
 	eventually(poll(&bell, 1, 0) == 1 && bell.revents == POLLIN);

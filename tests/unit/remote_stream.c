@@ -83,7 +83,7 @@ static void what_the_peer_writes_is_read(void **state)
 
 	(void)state;
 	establish(&b);
-	atomic_store(&b.end.control->direction[1].reader.wants_data, 1);
+	atomic_store(&b.end.control->direction[1].armed.wants_data, 1);
 	peer_writes(&b, 0, "hello");
 	assert_int_equal(recv(b.end.data[0], got, 1, MSG_DONTWAIT), 1); /* rung */
 	assert_int_equal(end_read(&b.end, got, sizeof(got)), 5);

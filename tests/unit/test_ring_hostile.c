@@ -339,21 +339,22 @@ static void cursors_that_go_backwards_are_refused(void **state)
 	(void)state;
 	channel_open(&c, RING_BYTES_MIN);
 	shared = &c.control->direction[DIRECTION];
-	assert_int_equal(pattern_write(&c.writer, 3000), 3000);
-	assert_int_equal(pattern_read(&c.reader, 2000), 2000);
+	/* So far that the writer has to look where the reader is. */
+	assert_int_equal(pattern_write(&c.writer, 73000), 73000);
+	assert_int_equal(pattern_read(&c.reader, 72000), 72000);
 	assert_true(ring_reserve(&c.writer, &span) > 0);
-	atomic_store(&shared->reader.consumed, 1999);
+	atomic_store(&shared->reader.consumed, 71999);
 	assert_int_equal(ring_reserve(&c.writer, &span), -EPROTO);
-	atomic_store(&shared->reader.consumed, 3001);
+	atomic_store(&shared->reader.consumed, 73001);
 	assert_int_equal(ring_reserve(&c.writer, &span), -EPROTO);
-	atomic_store(&shared->writer.produced, 2999);
+	atomic_store(&shared->writer.produced, 72999);
 	assert_int_equal(ring_front(&c.reader, &span), -EPROTO);
 	assert_int_equal(peek_at(&c.reader, 0, peeked, 1), -EPROTO);
-	atomic_store(&shared->writer.produced, 2000 + RING_BYTES_MIN + 1);
+	atomic_store(&shared->writer.produced, 72000 + RING_BYTES_MIN + 1);
 	assert_int_equal(ring_front(&c.reader, &span), -EPROTO);
 	/* A lap that began in what was read already. */
-	atomic_store(&shared->writer.produced, 3000);
-	atomic_store(&shared->writer.lap, 1999);
+	atomic_store(&shared->writer.produced, 73000);
+	atomic_store(&shared->writer.lap, 71999);
 	assert_int_equal(ring_front(&c.reader, &span), -EPROTO);
 	channel_close(&c);
 }
