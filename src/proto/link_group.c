@@ -32,6 +32,19 @@ struct link_group *link_group_create(struct proto_host *host, const struct link_
 	return group;
 }
 
+bool link_group_knows(struct proto_host *host, const uint8_t source[16])
+{
+	list_each(node, after, &host->groups)
+	{
+		const struct link_group *group = list_owner(node, struct link_group, of_host);
+
+		if (group->role == PROTO_CLIENT &&
+		    memcmp(group->source, source, sizeof(group->source)) == 0)
+			return true;
+	}
+	return false;
+}
+
 bool link_group_admit(struct proto_host *host, enum proto_role role, const uint8_t source[16])
 {
 	unsigned int pending = 0, idle = 0;

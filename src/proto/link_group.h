@@ -151,6 +151,9 @@ struct link_group_key {
  */
 bool link_group_admit(struct proto_host *host, enum proto_role role, const uint8_t source[16]);
 
+/* link_group_knows - client: is there one with a server at this address? */
+bool link_group_knows(struct proto_host *host, const uint8_t source[16]);
+
 /* link_group_create - for a first contact; NULL without memory */
 struct link_group *link_group_create(struct proto_host *host, const struct link_group_key *key);
 

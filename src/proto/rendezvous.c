@@ -77,11 +77,17 @@ void rendezvous_send(struct connection *connection, const struct clc_message *me
 								    .length = (uint32_t)length});
 }
 
-/* Has it offered SMC, as far as its TCP goes, and knows none?  Who did not let it answer cannot say. */
-static bool is_mute(const struct rendezvous *rendezvous, bool our_doing)
+/*
+ * Has it offered SMC, as far as its TCP goes, and knows none?  Who did not let it answer cannot say; and one that
+ * we have a link group with does know, and is just slow.
+ */
+static bool is_mute(const struct connection *connection, bool our_doing)
 {
+	const struct rendezvous *rendezvous = connection->rendezvous;
+
 	return rendezvous->facts.role == PROTO_CLIENT && rendezvous->started &&
-	       !rendezvous->answered && !our_doing;
+	       !rendezvous->answered && !our_doing &&
+	       !link_group_knows(connection->host, rendezvous->facts.peer);
 }
 
 /* Everything but the connection itself. */
@@ -112,7 +118,7 @@ static void group_left(struct connection *connection, bool declined)
 void rendezvous_fall_back(struct connection *connection, uint32_t diagnosis, bool late)
 {
 	struct proto_host *host = connection->host;
-	const bool mute = is_mute(connection->rendezvous, diagnosis == CLC_NO_DEVICE);
+	const bool mute = is_mute(connection, diagnosis == CLC_NO_DEVICE);
 
 	rendezvous_over(connection);
 	proto_emit(host, &(struct proto_action){.type = PROTO_FELL_BACK,
@@ -126,7 +132,7 @@ void rendezvous_fall_back(struct connection *connection, uint32_t diagnosis, boo
 
 void rendezvous_fail(struct connection *connection, int error)
 {
-	const bool mute = is_mute(connection->rendezvous, error == ECONNABORTED);
+	const bool mute = is_mute(connection, error == ECONNABORTED);
 
 	rendezvous_over(connection);
 	connection_tell(connection, PROTO_TCP_RESET, 0, 0);

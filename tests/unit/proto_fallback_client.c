@@ -85,6 +85,22 @@ static void a_client_that_gives_up_itself_says_nothing_of_its_peer(void **state)
 	tester_end(t);
 }
 
+/* It has spoken SMC on another connection, and is busy: no reason to ask it no more. */
+static void a_peer_with_a_link_group_is_slow_and_not_mute(void **state)
+{
+	struct tester *t = tester_new();
+	struct connection *later;
+
+	(void)state;
+	connect_first(t, 2);
+	forget(t);
+	later = start(t, PROTO_CLIENT);
+	expire(t, &later->step);
+	assert_int_equal(find(t, PROTO_FELL_BACK)->action.number, CLC_TIMEOUT_CONFIRM_LINK);
+	assert_false(find(t, PROTO_FELL_BACK)->action.mute);
+	tester_end(t);
+}
+
 /* A peer of old that echoes what it does not know sends back the Proposal, too. */
 static void a_client_whose_proposal_comes_back_finds_its_peer_mute(void **state)
 {
@@ -498,6 +514,7 @@ int main(void)
 		cmocka_unit_test(a_declined_client_says_nothing),
 		cmocka_unit_test(a_client_without_an_accept_goes_on_with_tcp),
 		cmocka_unit_test(a_client_that_gives_up_itself_says_nothing_of_its_peer),
+		cmocka_unit_test(a_peer_with_a_link_group_is_slow_and_not_mute),
 		cmocka_unit_test(a_client_whose_proposal_comes_back_finds_its_peer_mute),
 		cmocka_unit_test(a_client_fails_at_what_is_no_accept),
 		cmocka_unit_test(a_client_fails_when_tcp_ends),
