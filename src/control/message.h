@@ -45,7 +45,7 @@
 #include "control/rule.h"
 #include "ring/side.h"
 
-#define MESSAGE_VERSION 2U
+#define MESSAGE_VERSION 3U
 #define MESSAGE_FDS_MAX 5U /* descriptors that one valid message carries at the most */
 #define MESSAGE_SIZE_MAX 256U
 

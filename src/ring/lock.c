@@ -85,37 +85,38 @@ static int take_quietly(_Atomic uint32_t *word, uint32_t tid)
 	return atomic_compare_exchange_strong(word, &value, tid) ? 0 : take_quietly(word, tid);
 }
 
-int lock_take_slowly(_Atomic uint32_t *word, uint32_t tid)
+int lock_take_step(_Atomic uint32_t *word, uint32_t tid, unsigned int tries)
 {
-	const int saved = errno;
+	uint32_t value = atomic_load_explicit(word, memory_order_relaxed);
+	uint32_t holder = value & ~SIDE_LOCK_WAITERS;
 
 	if (lock_is_quiet)
 		return take_quietly(word, tid);
-	for (unsigned int tries = 0;; tries++) {
-		uint32_t value = atomic_load_explicit(word, memory_order_relaxed);
-		uint32_t holder = value & ~SIDE_LOCK_WAITERS;
+	if (holder == tid)
+		return -EDEADLK;
+	if (value == 0 || thread_is_gone(holder, tries)) {
+		/* Somebody may still wait: say so for them. */
+		uint32_t mine = tries > YIELDS_BEFORE_SLEEP ? tid | SIDE_LOCK_WAITERS : tid;
 
-		if (holder == tid)
-			return -EDEADLK;
-		if (value == 0 || thread_is_gone(holder, tries)) {
-			/* Somebody may still wait: say so for them. */
-			uint32_t mine = tries > YIELDS_BEFORE_SLEEP ? tid | SIDE_LOCK_WAITERS : tid;
-
-			if (atomic_compare_exchange_strong(word, &value, mine))
-				break;
-			continue;
-		}
-		if (tries <= YIELDS_BEFORE_SLEEP) {
-			sched_yield();
-			continue;
-		}
-		if (!(value & SIDE_LOCK_WAITERS) &&
-		    !atomic_compare_exchange_strong(word, &value, value | SIDE_LOCK_WAITERS))
-			continue;
-		sleep_on(word, value | SIDE_LOCK_WAITERS, tries);
+		return atomic_compare_exchange_strong(word, &value, mine) ? 0 : -EAGAIN;
 	}
+	if (tries <= YIELDS_BEFORE_SLEEP)
+		sched_yield();
+	else if ((value & SIDE_LOCK_WAITERS) ||
+		 atomic_compare_exchange_strong(word, &value, value | SIDE_LOCK_WAITERS))
+		sleep_on(word, value | SIDE_LOCK_WAITERS, tries);
+	return -EAGAIN;
+}
+
+int lock_take_slowly(_Atomic uint32_t *word, uint32_t tid)
+{
+	const int saved = errno;
+	int error = -EAGAIN;
+
+	for (unsigned int tries = 0; error == -EAGAIN; tries++)
+		error = lock_take_step(word, tid, tries);
 	errno = saved;
-	return 0;
+	return error;
 }
 
 void lock_wake(_Atomic uint32_t *word)

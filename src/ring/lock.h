@@ -32,6 +32,13 @@ extern _Atomic bool lock_is_quiet;
  */
 int lock_take_slowly(_Atomic uint32_t *word, uint32_t tid);
 
+/**
+ * lock_take_step - the @tries-th attempt of lock_take_slowly(), or a short wait
+ *
+ * Return: 0, -EAGAIN: not yet, or -EDEADLK.  May change errno.
+ */
+int lock_take_step(_Atomic uint32_t *word, uint32_t tid, unsigned int tries);
+
 /* lock_try - take the lock if it is free */
 static inline bool lock_try(_Atomic uint32_t *word, uint32_t tid)
 {

@@ -298,6 +298,24 @@ static ssize_t ring_to_pipe(struct connection *connection, int to, size_t size)
 	return n;
 }
 
+/* Of what TCP has before the switch. */
+static ssize_t splice_counted(struct connection *connection, int fd, int to, size_t size,
+			      unsigned int flags)
+{
+	struct side_direction *direction = &connection->side->receive;
+	ssize_t n;
+
+	latch_begin();
+	atomic_fetch_add(&direction->in_kernel, 1);
+	n = quiet_splice(fd, NULL, to, NULL, size, flags | SPLICE_F_NONBLOCK);
+	n = n < 0 ? -errno : n;
+	if (n > 0)
+		move_account(connection, fd, DIRECTION_RECEIVE, (size_t)n);
+	atomic_fetch_sub(&direction->in_kernel, 1);
+	latch_end();
+	return n;
+}
+
 static ssize_t socket_to_pipe(struct connection *connection, int fd, int to, size_t size,
 			      unsigned int flags)
 {
@@ -316,12 +334,9 @@ static ssize_t socket_to_pipe(struct connection *connection, int fd, int to, siz
 		if (waits && !done && (n = wait_for_pipe(connection, to, POLLOUT, true)))
 			return n;
 		if (!receive_has_moved(connection)) {
-			n = quiet_splice(fd, NULL, to, NULL, size - done,
-					 flags | SPLICE_F_NONBLOCK);
-			n = n < 0 ? -errno : n;
+			n = splice_counted(connection, fd, to, size - done, flags);
 			if (n <= 0)
 				break;
-			move_account(connection, fd, DIRECTION_RECEIVE, (size_t)n);
 			done += (size_t)n; /* and go on: the rest may be in the ring */
 			continue;
 		}

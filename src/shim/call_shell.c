@@ -181,19 +181,25 @@ struct stream_child {
 static _Atomic uint32_t streams_lock;
 static struct stream_child *streams;
 
-static int start_on_pipe(struct stream_child *child, const char *command, int end, int target)
+static int start_on_pipe(struct stream_child *child, const char *command, int end, int target,
+			 const sigset_t *mask)
 {
 	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
 	int error = posix_spawn_file_actions_init(&actions);
 
 	if (error)
 		return error;
+	posix_spawnattr_init(&attributes);
+	posix_spawnattr_setsigmask(&attributes, mask);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
 	error = posix_spawn_file_actions_adddup2(&actions, end, target);
 	for (const struct stream_child *other = streams; other && !error; other = other->next)
 		if (other->fd != target)
 			error = posix_spawn_file_actions_addclose(&actions, other->fd);
 	if (!error)
-		error = start_shell(&child->pid, command, &actions, NULL);
+		error = start_shell(&child->pid, command, &actions, &attributes);
+	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
 	return error;
 }
@@ -277,11 +283,13 @@ static FILE *stream_on_pipe(struct stream_child *child, bool reads)
 
 static int start_and_link(struct stream_child *child, const char *command, int end, int target)
 {
+	sigset_t mask; /* the program's: signals that wait for a latch are blocked as well */
 	int error;
 
+	pthread_sigmask(SIG_BLOCK, NULL, &mask);
 	if (latch_take(&streams_lock) < 0)
 		return EAGAIN; /* a signal handler interrupted another of these calls */
-	error = start_on_pipe(child, command, end, target);
+	error = start_on_pipe(child, command, end, target, &mask);
 	if (!error) {
 		child->next = streams;
 		streams = child;

@@ -79,7 +79,7 @@ struct connection *connection_new(int fd)
 	connection->vain_reads = 0;
 	connection->pollers = 0;
 	connection->id = 0;
-	connection->checked_at = connection->offered_at = 0;
+	connection->checked_at = connection->looked_at = connection->offered_at = 0;
 	connection->side = NULL;
 	connection->control = NULL;
 	memset(&connection->send, 0, sizeof(connection->send));

@@ -89,7 +89,7 @@ struct watch; /* a registration in an epoll (epoll.h) */
  * @vain_reads: how often in a row, while it has rings
  * @pollers: threads inside the kernel's poll or select with this socket, before it moved
  * @id: in the session with the daemon
- * @checked_at: coarse time of the last look at TCP's state
+ * @checked_at, @looked_at: coarse time of the last look at TCP's state by who reads, by who writes
  * @offered_at: coarse time of the offer, for --require
  * @spare: what its segment becomes when it is over; @spare.number is 0 if it is not to be kept
  * @side: the record shared with the other holders of this end
@@ -135,6 +135,7 @@ struct connection {
 	_Atomic uint32_t pollers;
 	_Atomic uint64_t id;
 	_Atomic uint64_t checked_at;
+	_Atomic uint64_t looked_at;
 	_Atomic uint64_t offered_at;
 	struct side_record *side;
 	struct segment_control *control;

@@ -25,34 +25,45 @@ static struct kept {
 	_Atomic int flags;
 } kept[NSIG];
 
+/* What a handler has interrupted: what a copy there holds, and which signals wait for latches there. */
+struct interrupted {
+	struct hold hold;
+	struct latches latches;
+};
+
 static void abandon(void *context)
 {
-	const struct hold *left = context;
+	const struct interrupted *left = context;
 
-	left->abandon(left->connection);
+	latches.waiting |= left->latches.waiting;
+	if (latches.waiting)
+		latch_let_in();
+	if (left->hold.abandon)
+		left->hold.abandon(left->hold.connection);
 }
 
 /*
  * The handler may jump out of what it has interrupted, and has calls of its own: to them, and after a
  * jump, nothing is held and nothing is copied.
  */
-static void call_aside(handler_function *function, int number, siginfo_t *info, void *context)
+static void call_aside(handler_function *function, int number, int flags, siginfo_t *info,
+		       void *context)
 {
-	struct hold interrupted = hold;
+	struct interrupted left = {.hold = hold, .latches = latch_set_aside()};
+	const bool owes = left.hold.abandon || left.latches.waiting;
 	void *copy = user_copy_set_aside(NULL);
-	const uint32_t held = latch_pause(); /* of one that does not wait for them */
 	struct cleanup cleanup;
 
 	hold_end();
-	if (interrupted.abandon)
-		cleanup_push(&cleanup, abandon, &interrupted);
+	if (owes)
+		cleanup_push(&cleanup, abandon, &left);
 	function(number, info, context);
-	if (interrupted.abandon)
+	if (owes)
 		cleanup_pop(&cleanup);
-	latch_resume(held);
+	latch_give_back(left.latches, flags, context);
 	(void)user_copy_set_aside(copy);
-	if (interrupted.abandon)
-		hold_begin(interrupted.connection, interrupted.abandon);
+	if (left.hold.abandon)
+		hold_begin(left.hold.connection, left.hold.abandon);
 }
 
 static void run(int number, siginfo_t *info, void *context)
@@ -65,7 +76,7 @@ static void run(int number, siginfo_t *info, void *context)
 	handler_runs.all++;
 	if (!(flags & SA_RESTART))
 		handler_runs.interrupting++;
-	call_aside(function, number, info, context);
+	call_aside(function, number, flags, info, context);
 }
 
 static bool is_function(__sighandler_t handler)

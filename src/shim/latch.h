@@ -24,12 +24,12 @@
 
 /**
  * struct latches - of one thread
- * @held: how many
  * @waiting: signals that wait for the last of them, bit 0 is signal 1
+ * @held: how many
  */
 struct latches {
-	volatile uint32_t held;
 	volatile uint64_t waiting;
+	volatile uint32_t held;
 };
 
 extern __thread struct latches latches __attribute__((tls_model("initial-exec")));
@@ -39,11 +39,20 @@ extern __thread struct latches latches __attribute__((tls_model("initial-exec"))
  * @flags, @info, @interrupted: of its sigaction(2), and what the kernel gave it
  *
  * Not in a sandbox, which may end who asks for that, nor with SA_RESETHAND: the handler is gone when it is called.
+ * (And not without SA_SIGINFO on processors where the kernel then gives no context.)
  */
 bool latch_puts_off(int number, int flags, siginfo_t *info, ucontext_t *interrupted);
 
 /* latch_let_in - the signals that wait */
 void latch_let_in(void);
+
+/**
+ * latch_set_aside - a handler that does not wait has its own latches, and leaves those that do where they are
+ *
+ * Return: what latch_give_back() is to have when it returns.
+ */
+struct latches latch_set_aside(void);
+void latch_give_back(struct latches aside, int flags, ucontext_t *interrupted);
 
 static inline void latch_begin(void)
 {
@@ -85,18 +94,7 @@ static inline void latch_after_fork(void)
 	(void)latch_pause();
 }
 
-/* latch_take - lock_take() */
-static inline int latch_take(_Atomic uint32_t *word)
-{
-	int error;
-
-	latch_begin();
-	error = lock_take(word, thread_id());
-	if (__builtin_expect(error, 0))
-		latch_end();
-	return error;
-}
-
+/* latch_try, latch_take, latch_drop - as lock_*(); who waits for the lock has no latch yet */
 static inline bool latch_try(_Atomic uint32_t *word)
 {
 	latch_begin();
@@ -104,6 +102,13 @@ static inline bool latch_try(_Atomic uint32_t *word)
 		return true;
 	latch_end();
 	return false;
+}
+
+int latch_take_slowly(_Atomic uint32_t *word);
+
+static inline int latch_take(_Atomic uint32_t *word)
+{
+	return __builtin_expect(latch_try(word), 1) ? 0 : latch_take_slowly(word);
 }
 
 static inline void latch_drop(_Atomic uint32_t *word)

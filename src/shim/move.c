@@ -58,8 +58,10 @@ static bool count_read(int fd, uint64_t *count)
 	if (!tcp_info(fd, &before) || libc.ioctl(fd, SIOCINQ, &queued) < 0 ||
 	    !tcp_info(fd, &after) || before.tcpi_bytes_received != after.tcpi_bytes_received)
 		return false;
-	*count = (uint64_t)after.tcpi_bytes_received - (uint64_t)queued -
-		 (after.tcpi_state > STATE_FIN_WAIT2 ? 1U : 0U);
+	*count = (uint64_t)queued + (after.tcpi_state > STATE_FIN_WAIT2 ? 1U : 0U);
+	if (*count > after.tcpi_bytes_received) /* it was disconnected */
+		return false;
+	*count = after.tcpi_bytes_received - *count;
 	return true;
 }
 
@@ -442,6 +444,12 @@ ssize_t move_send(struct connection *connection, int fd, const struct place *pla
 	return result;
 }
 
+/* An urgent byte on its way is received, and neither queued nor read. */
+static bool has_urgent(const struct connection *connection)
+{
+	return atomic_load(&peer_writer(connection)->urgent) != 0 || is_back(connection);
+}
+
 /*
  * Who has read, and could not count it: a signal handler has jumped out just then.  While nobody reads the kernel
  * knows, and else who reads comes here again.
@@ -452,8 +460,10 @@ static void count_again(struct connection *connection)
 	uint64_t counted = atomic_load(&direction->tcp_bytes);
 	uint64_t read;
 
+	if (settings.sandboxed || atomic_load(&direction->in_kernel) || has_urgent(connection))
+		return;
 	if (count_read(atomic_load(&connection->fd), &read) && read > counted &&
-	    atomic_load(&direction->in_kernel) == 0)
+	    atomic_load(&direction->in_kernel) == 0 && !has_urgent(connection))
 		atomic_compare_exchange_strong(&direction->tcp_bytes, &counted, read);
 }
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "control/message.h"
+#include "shim/cleanup.h"
 #include "shim/clock.h"
 #include "shim/connection.h"
 #include "shim/fd_table.h"
@@ -209,11 +210,29 @@ void session_check(void)
 	errno = saved;
 }
 
+static void give_lock_up(void *unused)
+{
+	(void)unused;
+	lock_drop(&lock);
+}
+
+/* With the lock, which is given up if a signal handler jumps out of it. */
+static int wait_for(struct pollfd *what, int timeout_ms)
+{
+	struct cleanup cleanup;
+	int n;
+
+	cleanup_push(&cleanup, give_lock_up, NULL);
+	n = quiet_poll(what, 1, timeout_ms);
+	cleanup_pop(&cleanup);
+	return n;
+}
+
 static void wait_for_room(int error)
 {
 	struct pollfd room = {.fd = session, .events = error == -EAGAIN ? POLLOUT : 0};
 
-	(void)quiet_poll(&room, 1, CROWD_LOOK_MS);
+	(void)wait_for(&room, CROWD_LOOK_MS);
 }
 
 int session_rendezvous(union message *message, const int *fds, unsigned int count)
@@ -418,7 +437,7 @@ void session_learn_policy(int patience_ms)
 		return;
 	if (session >= 0 || open_session() == 0) {
 		answer.fd = session;
-		while (session >= 0 && !welcomed && quiet_poll(&answer, 1, patience_ms) > 0)
+		while (session >= 0 && !welcomed && wait_for(&answer, patience_ms) > 0)
 			collect_all(); /* other messages come first */
 		welcomed = true; /* or not: it is not waited for again */
 		collect_all();

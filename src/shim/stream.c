@@ -132,16 +132,16 @@ ssize_t stream_result(struct connection *connection, size_t done, ssize_t n)
 	return done ? (ssize_t)done : n;
 }
 
-bool stream_time_to_look(struct connection *connection)
+bool stream_time_to_look(_Atomic uint64_t *last)
 {
 	struct timespec now;
 	uint64_t tick;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 	tick = (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
-	if (atomic_load_explicit(&connection->checked_at, memory_order_relaxed) == tick)
+	if (atomic_load_explicit(last, memory_order_relaxed) == tick)
 		return false;
-	atomic_store_explicit(&connection->checked_at, tick, memory_order_relaxed);
+	atomic_store_explicit(last, tick, memory_order_relaxed);
 	return true;
 }
 

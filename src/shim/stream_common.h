@@ -9,8 +9,8 @@
 #include "shim/place.h"
 #include "shim/stream.h"
 
-/* stream_time_to_look - coarse time has moved since the last look at TCP */
-bool stream_time_to_look(struct connection *connection);
+/* stream_time_to_look - coarse time has moved since the @last look at TCP; sets that */
+bool stream_time_to_look(_Atomic uint64_t *last);
 
 /**
  * stream_receive_tcp - while the direction has not moved: TCP, and not beyond the switching bytes

@@ -230,6 +230,24 @@ static ssize_t receive_the_end(struct connection *connection, int fd, const stru
 	return kernel_receive(connection, fd, place, flags); /* its FIN or RST is on its way */
 }
 
+/* ring_take(); an urgent byte of TCP's that is passed can no longer be taken, unless a newer one has come. */
+static ssize_t take_from_ring(struct connection *connection, int fd, const struct place *place,
+			      size_t want, int flags)
+{
+	const _Atomic uint64_t *urgent = &peer_writer(connection)->urgent;
+	const bool passes = !is_remote(connection) && !(flags & MSG_PEEK) &&
+			    stream_before_mark(connection) == 0;
+	const uint64_t passed = passes ? atomic_load(urgent) : 0;
+	const ssize_t n = ring_take(connection, *place, want, flags);
+	const int saved = errno;
+	char byte;
+
+	if (__builtin_expect(passes, 0) && n > 0 && atomic_load(urgent) == passed)
+		(void)quiet_recv(fd, &byte, 1, MSG_OOB | MSG_DONTWAIT);
+	errno = saved;
+	return n;
+}
+
 static ssize_t receive_ring(struct connection *connection, int fd, const struct place *place,
 			    size_t want, int flags, struct call *call)
 {
@@ -240,7 +258,7 @@ static ssize_t receive_ring(struct connection *connection, int fd, const struct 
 
 		if (n > 0)
 			return n;
-		n = ring_take(connection, *place, want, flags);
+		n = take_from_ring(connection, fd, place, want, flags);
 		marks = atomic_load(&peer_writer(connection)->marks);
 
 		if (n == -EPROTO || has_ended(connection, ENDED_BROKEN)) {
@@ -262,7 +280,7 @@ static ssize_t receive_ring(struct connection *connection, int fd, const struct 
 			continue;
 		}
 		if (stream_is_nonblocking(connection, flags)) {
-			if (!has_ended(connection, ~0U) && !stream_time_to_look(connection))
+			if (!has_ended(connection, ~0U) && !stream_time_to_look(&connection->checked_at))
 				return -EAGAIN;
 			n = ask_tcp(connection, fd, place, flags);
 			if (n != -ESTALE)

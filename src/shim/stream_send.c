@@ -58,7 +58,7 @@ bool stream_is_native(struct connection *connection, int fd)
 		return true;
 	if (theirs & (MARK_CLOSED | MARK_BACK))
 		return true;
-	if (stream_time_to_look(connection))
+	if (stream_time_to_look(&connection->looked_at))
 		look_for_the_end(connection, fd);
 	if (!has_ended(connection, ENDED_TCP | ENDED_BROKEN | ENDED_DATA_BELL | ENDED_SPACE_BELL))
 		return false;

@@ -26,7 +26,7 @@ import time
 MODE = sys.argv[1]
 RING, ELEMENT = 256 * 1024, 64 * 1024
 WELCOME, RENDEZVOUS = 2, 10
-VERSION = 2  # of control/message.h
+VERSION = 3  # of control/message.h
 ATTACHED, SHUT, CLOSED, BACK = 1, 2, 4, 8
 
 
@@ -51,8 +51,8 @@ class End:
         struct.pack_into("<Q" if size == 8 else "<I", self.map, at, value)
 
     def mark(self, marks):
-        self.set(256 + 28, self.word(256 + 28, 4) | marks, 4)
-        self.tell(256 + 64 + 8, self.data)
+        self.set(320 + 28, self.word(320 + 28, 4) | marks, 4)
+        self.tell(320 + 128, self.data)
 
     def theirs(self):
         return self.word(28, 4)
@@ -88,7 +88,7 @@ class End:
         """As the peer's RNIC would; waits for room."""
         at = 4096 + RING
         while data:
-            room = ELEMENT - (self.produced - self.word(256 + 64))
+            room = ELEMENT - (self.produced - self.word(320 + 64))
             offset = self.produced % ELEMENT
             n = min(room, ELEMENT - offset, len(data))
             if n == 0:
@@ -98,9 +98,9 @@ class End:
                 continue
             self.map[at + offset:at + offset + n] = data[:n]
             self.produced += n
-            self.set(256 + 8, (self.produced - 1) // ELEMENT * ELEMENT)
-            self.set(256, self.produced)
-            self.tell(256 + 64 + 8, self.data)
+            self.set(320 + 8, (self.produced - 1) // ELEMENT * ELEMENT)
+            self.set(320, self.produced)
+            self.tell(320 + 128, self.data)
             data = data[n:]
 
     def is_gone(self):
@@ -150,7 +150,7 @@ def back(end):
             end.tcp.setblocking(True)
             end.tcp.sendall(data)
         end.release()
-        if not data and end.word(48, 4) == 0:
+        if not data and end.word(192, 4) == 0:
             break
     if end.theirs() & SHUT:
         end.tcp.shutdown(socket.SHUT_WR)

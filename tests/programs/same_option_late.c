@@ -152,10 +152,52 @@ static void received_by_mapping(void)
 	pair_close(ends);
 }
 
+static void read_five(int fd)
+{
+	char in[20] = "";
+
+	say_call("read", recv(fd, in, sizeof(in), MSG_DONTWAIT));
+	say("%.5s", in);
+}
+
+static void urgent_after(int rounds, bool taken)
+{
+	char in[20], byte;
+	int ends[2];
+
+	connect_pair(ends);
+	for (int i = 0; i < rounds; i++)
+		for (int end = 0; end < 2; end++) {
+			write_all(ends[end], "w", 1);
+			read_all(ends[!end], &byte, 1);
+			sleep_us(2000);
+		}
+	say_call("send", send(ends[0], "hello", 5, 0));
+	say_call("urgent", send(ends[0], "!", 1, MSG_OOB));
+	say_call("send", send(ends[0], "world", 5, 0));
+	settle();
+	read_five(ends[1]);
+	if (taken)
+		say_call("the byte", recv(ends[1], in, 1, MSG_OOB));
+	read_five(ends[1]);
+	say_call("the byte", recv(ends[1], in, 1, MSG_OOB));
+	pair_close(ends);
+}
+
+/* The urgent byte follows at once what moves the connection, in one of these at the latest. */
+static void urgent_data_at_the_move(void)
+{
+	for (int rounds = 0; rounds < 8; rounds++) {
+		urgent_after(rounds, true);
+		urgent_after(rounds, false);
+	}
+}
+
 const struct behaviour same_option_late[] = {
 	{"zero_copy_asked_for_late", zero_copy_asked_for_late},
 	{"zero_copy_with_bytes_unread", zero_copy_with_bytes_unread},
 	{"an_upper_layer_asked_for_late", an_upper_layer_asked_for_late},
 	{"repair_mode_asked_for_late", repair_mode_asked_for_late},
 	{"received_by_mapping", received_by_mapping},
+	{"urgent_data_at_the_move", urgent_data_at_the_move},
 	{NULL, NULL}};

@@ -59,6 +59,47 @@ static void strict_mode_alone(void)
 	close(listener);
 }
 
+/* Rounds that answer a byte each, a pause, and much to read when it has locked itself in. */
+static int read_much_in_strict_mode(uint16_t port, int rounds)
+{
+	static char in[100000];
+	const int fd = connect_local(port, 0);
+	char byte;
+
+	for (; rounds && read_all(fd, &byte, 1) == 1; rounds--)
+		write_all(fd, &byte, 1);
+	sleep_us(40000);
+	lock_in_strictly();
+	return read_all(fd, in, sizeof(in)) != sizeof(in) ||
+	       pattern_check(TO_PROGRAM, 0, in, sizeof(in)) != sizeof(in);
+}
+
+/* Of what moves the connection nothing has been read when the filter starts: in one of these at the latest. */
+static void strict_mode_with_the_move_unread(void)
+{
+	static char out[100000];
+	uint16_t port = 0;
+	int listener = listen_local(&port);
+	char byte;
+
+	pattern_fill(TO_PROGRAM, 0, out, sizeof(out));
+	for (int rounds = 0; rounds < 8; rounds++) {
+		box_program = fork();
+		if (box_program == 0)
+			syscall(SYS_exit, read_much_in_strict_mode(port, rounds));
+		box_ends[1] = accept(listener, NULL, NULL);
+		box_ends[0] = -1;
+		for (int i = 0; i < rounds; i++) {
+			write_all(box_ends[1], "w", 1);
+			read_all(box_ends[1], &byte, 1);
+			sleep_us(2000);
+		}
+		write_all(box_ends[1], out, sizeof(out));
+		box_finish();
+	}
+	close(listener);
+}
+
 /* Bytes @from... of a stream, until it would block; how far it came. */
 static uint64_t fill_with(int fd, uint64_t seed)
 {
@@ -291,6 +332,7 @@ const struct behaviour same_sandbox[] = {
 	{"a_sandboxed_program_opens_fast", a_sandboxed_program_opens_fast},
 	{"strict_mode_goes_on", strict_mode_goes_on},
 	{"strict_mode_alone", strict_mode_alone},
+	{"strict_mode_with_the_move_unread", strict_mode_with_the_move_unread},
 	{"a_filter_by_number_goes_on", a_filter_by_number_goes_on},
 	{"strict_mode_with_full_buffers", strict_mode_with_full_buffers},
 	{"one_descriptor_with_full_buffers", one_descriptor_with_full_buffers},
