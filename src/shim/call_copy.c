@@ -21,12 +21,13 @@
 #include "shim/call_io.h"
 #include "shim/cleanup.h"
 #include "shim/connection.h"
+#include "shim/hold.h"
 #include "shim/latch.h"
 #include "shim/libc.h"
 #include "shim/quiet.h"
 #include "shim/settings.h"
 #include "shim/signals.h"
-#include "shim/stream.h"
+#include "shim/stream_common.h"
 #include "shim/urgent.h"
 #include "shim/user_memory.h"
 
@@ -279,8 +280,11 @@ static ssize_t ring_to_pipe(struct connection *connection, int to, size_t size)
 	uint64_t from;
 	ssize_t n;
 
-	if (latch_take(&ring->own->lock) < 0)
+	hold_begin(connection, stream_abandon_take); /* a FIFO may let us wait */
+	if (lock_take(&ring->own->lock, thread_id()) < 0) {
+		hold_end();
 		return -EAGAIN;
+	}
 	from = atomic_load_explicit(&ring->own->position, memory_order_relaxed);
 	if (__builtin_expect(is_remote(connection), 0))
 		size = pass_and_stop(connection, size);
@@ -292,7 +296,8 @@ static ssize_t ring_to_pipe(struct connection *connection, int to, size_t size)
 	}
 	if (__builtin_expect(is_remote(connection), 0))
 		urgent_after_read(connection, from);
-	latch_drop(&ring->own->lock);
+	lock_drop(&ring->own->lock);
+	hold_end();
 	if (n > 0)
 		bell_tell_writer(connection, before);
 	return n;

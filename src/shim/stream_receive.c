@@ -76,8 +76,7 @@ static size_t stop_at_mark(const struct connection *connection, size_t want, siz
 	return __builtin_expect(mark < want, 0) && mark > 0 ? mark : want;
 }
 
-/* A handler has jumped out of the copy. */
-static void abandon_take(struct connection *connection)
+void stream_abandon_take(struct connection *connection)
 {
 	_Atomic uint32_t *lock = &connection->receive.own->lock;
 
@@ -97,7 +96,7 @@ static ssize_t ring_take(struct connection *connection, struct place place, size
 
 	if (before == 0)
 		return 0;
-	hold_begin(connection, abandon_take);
+	hold_begin(connection, stream_abandon_take);
 	if (lock_take(&ring->own->lock, thread_id()) < 0) {
 		hold_end();
 		return -EAGAIN;
