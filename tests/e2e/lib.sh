@@ -176,7 +176,11 @@ free_port() {
 }
 
 # A number out of the statistics, the first of this name: connections, moved, paired ...
-statistic() { "$SMCU" stats --json | sed -n "s/.*\"$1\": *\([0-9]*\).*/\1/p" | head -n 1; }
+statistic() {
+	local all
+	all=$("$SMCU" stats --json)
+	[[ $all =~ \"$1\":\ *([0-9]+) ]] && echo "${BASH_REMATCH[1]}"
+}
 
 # A test that passes because everything stayed TCP proves nothing.
 # really_moved NAME LEAST BEFORE: at least LEAST ends moved since the count was BEFORE

@@ -5,6 +5,7 @@
 #
 # time limit: 400
 # takes: 90
+# not for: asan (tests/long/sanitized.sh)
 . "$(dirname "$0")/hosts.sh"
 PATH=$PATH:/usr/sbin
 need python3 redis-server redis-cli redis-benchmark nginx curl wrk iperf3 sshd scp ssh-keygen

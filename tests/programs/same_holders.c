@@ -266,7 +266,7 @@ static struct {
 static void *be_inside(void *unused)
 {
 	struct pollfd wanted = {blocked.fd, POLLIN, 0};
-	struct timeval time = {0, 300000};
+	struct timeval time = {3, 0};
 	struct epoll_event event;
 	fd_set reads;
 
@@ -281,7 +281,7 @@ static void *be_inside(void *unused)
 		blocked.result = write(blocked.fd, "x", 1);
 		break;
 	case IN_POLL:
-		blocked.result = poll(&wanted, 1, 300);
+		blocked.result = poll(&wanted, 1, 3000);
 		break;
 	case IN_SELECT:
 		FD_ZERO(&reads);
