@@ -5,6 +5,7 @@
 #
 # time limit: 180
 # takes: 20
+# not for: asan (tests/long/sanitized.sh)
 . "$(dirname "$0")/lib.sh"
 
 daemon_start

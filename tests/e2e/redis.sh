@@ -6,6 +6,7 @@
 #
 # time limit: 180
 # takes: 33
+# not for: asan (tests/long/sanitized.sh)
 . "$(dirname "$0")/lib.sh"
 need redis-server redis-cli
 

@@ -8,6 +8,7 @@
 #
 # time limit: 120
 # takes: 45
+# not for: asan (tests/long/sanitized.sh)
 . "$(dirname "$0")/lib.sh"
 need openssl curl python3
 
