@@ -11,6 +11,7 @@
 #include "ring/segment.h"
 #include "shim/clock.h"
 #include "shim/fd_table.h"
+#include "shim/latch.h"
 #include "shim/libc.h"
 #include "shim/quiet.h"
 #include "shim/remote.h"
@@ -276,21 +277,22 @@ void offer_settle_slowly(struct connection *connection, int fd)
 
 	if (settings.sandboxed)
 		return;
+	latch_begin();
 	while (!atomic_compare_exchange_strong(&connection->offer, &made, OFFER_SETTLING)) {
+		latch_end();
 		if (made != OFFER_SETTLING || !connection->side)
 			return;
 		made = OFFER_MADE;
 		sched_yield(); /* another thread is at it: nobody reads before it is done */
+		latch_begin();
 	}
 	verdict = verdict_of(fd);
-	if (verdict == EINPROGRESS) {
-		atomic_store(&connection->offer, OFFER_MADE);
-		return;
-	}
 	if (verdict == EALREADY)
 		remote_hand_over(connection, fd);
-	atomic_fetch_sub(&offers_pending, 1);
-	atomic_store(&connection->offer, OFFER_OVER);
+	if (verdict != EINPROGRESS)
+		atomic_fetch_sub(&offers_pending, 1);
+	atomic_store(&connection->offer, verdict == EINPROGRESS ? OFFER_MADE : OFFER_OVER);
+	latch_end();
 }
 
 void offer_pin(struct connection *connection, int fd)
