@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/single_threaded.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -26,9 +27,13 @@
 
 struct connection *call_io_enter(int fd)
 {
-	if (fd_connection(fd))
+	struct connection *there = fd_connection(fd);
+
+	if (!there)
+		return NULL;
+	if (!__libc_single_threaded || is_attached(there))
 		pthread_testcancel();
-	return connection_get(fd);
+	return connection_get_looked_up(there, fd);
 }
 
 ssize_t call_io_with_vectors(stream_call *call, struct connection *connection, int fd,

@@ -24,7 +24,11 @@
 #include "shim/libc.h"
 #include "shim/stream.h"
 
-/* call_io_enter - connection_get(), and a cancellation point: the ring may serve a call without any other */
+/*
+ * call_io_enter - connection_get(), and a cancellation point: the ring may serve a call without any other
+ *
+ * In a program of one thread, TCP's call is one soon enough.
+ */
 struct connection *call_io_enter(int fd);
 
 typedef ssize_t stream_call(struct connection *connection, int fd, const struct iovec *iov,
@@ -112,9 +116,9 @@ static inline struct kernel_call call_io_held(struct connection *connection, enu
 		struct kernel_call held;                                                           \
                                                                                                    \
 		held = call_io_held(connection, WAY, FLAGS);                                       \
-		cleanup_push(&cleanup, stream_abandon_call, &held);                                \
+		cleanup_push_lightly(&cleanup, stream_abandon_call, &held);                        \
 		RESULT = CALL;                                                                     \
-		cleanup_pop(&cleanup);                                                             \
+		cleanup_pop_lightly(&cleanup);                                                     \
 	} while (0)
 
 /*

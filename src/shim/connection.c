@@ -119,14 +119,7 @@ struct connection *connection_get(int fd)
 {
 	struct connection *connection = fd_connection(fd);
 
-	if (!connection)
-		return NULL;
-	atomic_fetch_add(&connection->users, 1);
-	if (__builtin_expect(fd_connection(fd) != connection, 0)) {
-		connection_put(connection);
-		return NULL;
-	}
-	return connection;
+	return connection ? connection_get_looked_up(connection, fd) : NULL;
 }
 
 bool connection_none(void)

@@ -33,6 +33,7 @@
 #include "ring/ring.h"
 #include "ring/side.h"
 #include "ring/wait.h"
+#include "shim/fd_table.h"
 #include "shim/libc.h"
 #include "shim/smc_name.h"
 #include "shim/spare.h"
@@ -65,96 +66,99 @@ enum way { DIRECTION_SEND = 0, DIRECTION_RECEIVE = 1, DIRECTION_NONE = 2 };
 struct watch; /* a registration in an epoll (epoll.h) */
 
 /**
- * struct connection - see above
+ * struct connection - see above; what each call looks at is in one cache line, each ring in another
  * @users: calls that are inside
  * @phase: enum phase
  * @ended: ENDED_*
- * @due: with ENDED_RESET, the errno that a call is to return
- * @descriptors: how many descriptors of this process lead here
- * @fd: one of them, for calls on the socket itself; after the last was closed @kept
- * @kept: a hidden one, where the last was closed while other threads slept inside; else -1
- * @sleepers, @sleeper: calls between connection_sleep() and connection_wake(), and the last one's thread
- * @opened_by_connect: our end sent the SYN (TCP_INFO counts it among the acknowledged bytes)
+ * @fd: one of its descriptors, for calls on the socket itself; after the last was closed @kept
+ * @stand_in: a hidden one, of a connection with another host (remote.h); else -1
+ * @pollers: threads inside the kernel's poll or select with this socket, before it moved
+ * @side: the record shared with the other holders of this end
+ * @control: the segment's control page and near parts; NULL before ATTACHED
  * @offer: enum offer (offer.h)
- * @handed_over: the daemon has, or had, its socket for a rendezvous
- * @declined: negotiated with another host, and TCP after all
+ * @turns: how often the direction of calls has changed (see move.h)
+ * @last_call: enum way of the last call that moved bytes
+ * @vain_reads: how often in a row it was asked in vain, while it has rings
+ * @mismatches: how often the counts were found different with nobody inside
+ * @waited_for: it was polled, or registered in an epoll, by a call that we have seen, or asked again and again
  * @left: this process counts as a holder of @side no more
  * @stays_tcp: it has been pinned, which a negotiation in vain does not undo
  * @bell_armed: the [data, space] bell was armed, so that it may have been rung
  * @bell_rung: a byte was seen on the [data, space] bell: drain it before arming again
- * @mismatches: how often the counts were found different with nobody inside
- * @turns: how often the direction of calls has changed (see move.h)
- * @last_call: enum way of the last call that moved bytes
- * @waited_for: it was polled, or registered in an epoll, by a call that we have seen, or asked again and again
- * @vain_reads: how often in a row, while it has rings
- * @pollers: threads inside the kernel's poll or select with this socket, before it moved
+ * @opened_by_connect: our end sent the SYN (TCP_INFO counts it among the acknowledged bytes)
+ * @handed_over: the daemon has, or had, its socket for a rendezvous
+ * @declined: negotiated with another host, and TCP after all
+ * @same_user: the peer is the same user's, and may be let hold up a system call of ours
+ * @end: our number in the segment
+ * @due: with ENDED_RESET, the errno that a call is to return
+ * @send, @receive: the rings
+ * @not_trimmed_at: where the sending ring stood when its pages were last to be given back
+ * @habits: waiting habits, by enum way
  * @id: in the session with the daemon
  * @checked_at, @looked_at: coarse time of the last look at TCP's state by who reads, by who writes
  * @offered_at: coarse time of the offer, for --require
- * @spare: what its segment becomes when it is over; @spare.number is 0 if it is not to be kept
- * @side: the record shared with the other holders of this end
- * @control: the segment's control page and near parts; NULL before ATTACHED
- * @send, @receive: the rings
- * @segment, @data_bell, @space_bell: hidden descriptors, -1 before ATTACHED
- * @stand_in: another one, of a connection with another host (remote.h); else -1
- * @end: our number in the segment
- * @same_user: the peer is the same user's, and may be let hold up a system call of ours
- * @not_trimmed_at: where the sending ring stood when its pages were last to be given back
- * @habits: waiting habits, by enum way
+ * @sleepers, @sleeper: calls between connection_sleep() and connection_wake(), and the last one's thread
+ * @descriptors: how many descriptors of this process lead here
  * @times_full: how often a non-blocking writer found the ring full (space is then an edge)
+ * @kept: a hidden one, where the last was closed while other threads slept inside; else -1
+ * @segment, @data_bell, @space_bell: hidden descriptors, -1 before ATTACHED
  * @defer_accept: TCP_DEFER_ACCEPT as the program has set it on an offering listener
- * @watches: registrations in epolls, guarded by the epoll lock
  * @goes_back: it is one of several that go back to TCP now (back.h)
  * @name: how the socket was asked for, if by SMC's name
+ * @spare: what its segment becomes when it is over; @spare.number is 0 if it is not to be kept
+ * @watches: registrations in epolls, guarded by the epoll lock
  * @counted: the record whose holders were one more made for a child to come, in the fork @counted_in
  * @next_free: link of the pool
  */
 struct connection {
-	_Atomic uint32_t users;
+	_Alignas(64) _Atomic uint32_t users;
 	_Atomic uint32_t phase;
 	_Atomic uint32_t ended;
-	_Atomic int due;
-	_Atomic int32_t descriptors;
 	_Atomic int fd;
-	int kept;
-	_Atomic uint32_t sleepers;
-	_Atomic uint32_t sleeper;
-	bool opened_by_connect;
+	_Atomic int stand_in;
+	_Atomic uint32_t pollers;
+	struct side_record *side;
+	struct segment_control *control;
 	_Atomic uint8_t offer;
-	bool handed_over;
-	bool declined;
+	_Atomic uint8_t turns;
+	_Atomic uint8_t last_call;
+	_Atomic uint8_t vain_reads;
+	_Atomic uint8_t mismatches;
+	_Atomic bool waited_for;
 	_Atomic bool left;
 	_Atomic bool stays_tcp;
 	_Atomic bool bell_armed[2];
 	_Atomic bool bell_rung[2];
-	_Atomic uint8_t mismatches;
-	_Atomic uint8_t turns;
-	_Atomic uint8_t last_call;
-	_Atomic bool waited_for;
-	_Atomic uint8_t vain_reads;
-	_Atomic uint32_t pollers;
-	_Atomic uint64_t id;
+	bool opened_by_connect;
+	bool handed_over;
+	bool declined;
+	bool same_user;
+	unsigned int end;
+	_Atomic int due;
+
+	_Alignas(64) struct ring send;
+	_Atomic uint64_t not_trimmed_at;
+
+	_Alignas(64) struct ring receive;
+	struct wait_habit habits[2];
+
+	_Alignas(64) _Atomic uint64_t id;
 	_Atomic uint64_t checked_at;
 	_Atomic uint64_t looked_at;
 	_Atomic uint64_t offered_at;
-	struct side_record *side;
-	struct segment_control *control;
-	struct ring send;
-	struct ring receive;
+	_Atomic uint32_t sleepers;
+	_Atomic uint32_t sleeper;
+	_Atomic int32_t descriptors;
+	_Atomic uint32_t times_full;
+	int kept;
 	int segment;
 	int data_bell;
 	int space_bell;
-	_Atomic int stand_in;
-	struct spare spare;
-	unsigned int end;
-	bool same_user;
-	_Atomic uint64_t not_trimmed_at;
-	struct wait_habit habits[2];
-	_Atomic uint32_t times_full;
 	int defer_accept;
-	struct watch *watches;
 	_Atomic bool goes_back;
 	struct smc_name name;
+	struct spare spare;
+	struct watch *watches;
 	_Atomic(struct side_record *) counted;
 	uint32_t counted_in;
 	struct connection *next_free;
@@ -179,6 +183,16 @@ static inline void connection_put(struct connection *connection)
 {
 	if (atomic_fetch_sub_explicit(&connection->users, 1, memory_order_acq_rel) == 1)
 		connection_put_last(connection);
+}
+
+/* connection_get_looked_up - the same, after fd_connection() has said @connection */
+static inline struct connection *connection_get_looked_up(struct connection *connection, int fd)
+{
+	atomic_fetch_add(&connection->users, 1);
+	if (__builtin_expect(fd_connection(fd) == connection, 1))
+		return connection;
+	connection_put(connection);
+	return NULL;
 }
 
 /* connection_renew - connect(AF_UNSPEC) dissolved it: its descriptors are a new socket's now */

@@ -25,7 +25,7 @@ static struct kept {
 	_Atomic int flags;
 } kept[NSIG];
 
-/* What a handler has interrupted: what a copy there holds, and which signals wait for latches there. */
+/* What a handler has interrupted: what the call there holds, and which signals wait for latches there. */
 struct interrupted {
 	struct hold hold;
 	struct latches latches;
@@ -39,7 +39,7 @@ static void abandon(void *context)
 	if (latches.waiting)
 		latch_let_in();
 	if (left->hold.abandon)
-		left->hold.abandon(left->hold.connection);
+		left->hold.abandon(left->hold.what);
 }
 
 /*
@@ -63,7 +63,7 @@ static void call_aside(handler_function *function, int number, int flags, siginf
 	latch_give_back(left.latches, flags, context);
 	(void)user_copy_set_aside(copy);
 	if (left.hold.abandon)
-		hold_begin(left.hold.connection, left.hold.abandon);
+		hold_begin(left.hold.what, left.hold.abandon);
 }
 
 static void run(int number, siginfo_t *info, void *context)

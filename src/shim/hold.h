@@ -4,7 +4,8 @@
  *
  * A cleanup buffer (cleanup.h) for each copy would cost more than a small copy itself.  So who copies only
  * notes here what it holds, and the function that stands before each handler (handlers.c) pushes a buffer
- * if it has interrupted such a call.
+ * if it has interrupted such a call.  So does who is in the kernel in a program of one thread, where nobody
+ * else can cancel it.
  */
 #ifndef SMCU_SHIM_HOLD_H
 #define SMCU_SHIM_HOLD_H
@@ -12,24 +13,21 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
-struct connection;
-
 /**
  * struct hold - of one thread
- * @abandon: gives it up; NULL: nothing is held
- * @connection: held by the call, to be put
+ * @abandon: gives @what up; NULL: nothing is held
+ * @what: mostly the connection, a reference to which the call has
  */
 struct hold {
-	void (*abandon)(struct connection *connection);
-	struct connection *connection;
+	void (*abandon)(void *what);
+	void *what;
 };
 
 extern __thread struct hold hold __attribute__((tls_model("initial-exec")));
 
-static inline void hold_begin(struct connection *connection,
-			      void (*abandon)(struct connection *connection))
+static inline void hold_begin(void *what, void (*abandon)(void *what))
 {
-	hold.connection = connection;
+	hold.what = what;
 	atomic_signal_fence(memory_order_seq_cst);
 	hold.abandon = abandon;
 	atomic_signal_fence(memory_order_seq_cst);

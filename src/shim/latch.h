@@ -77,8 +77,11 @@ static inline uint32_t latch_pause(void)
 {
 	const uint32_t held = latches.held;
 
-	latches.held = 1;
-	latch_end();
+	atomic_signal_fence(memory_order_seq_cst);
+	latches.held = 0;
+	atomic_signal_fence(memory_order_seq_cst);
+	if (__builtin_expect(latches.waiting != 0, 0))
+		latch_let_in();
 	return held;
 }
 

@@ -148,13 +148,8 @@ static bool is_due(const struct connection *connection)
 	return side->send.tcp_bytes + side->receive.tcp_bytes >= settings.move_after;
 }
 
-void move_account(struct connection *connection, int fd, enum way way, size_t n)
+void move_account_slowly(struct connection *connection, int fd, enum way way)
 {
-	struct side_record *side = connection->side;
-	struct side_direction *direction = way == DIRECTION_SEND ? &side->send : &side->receive;
-
-	atomic_fetch_add_explicit(&direction->tcp_bytes, n, memory_order_relaxed);
-	side_count_call(direction);
 	if (connection->last_call != way) {
 		if (connection->last_call != DIRECTION_NONE && connection->turns < TURNS_DUE)
 			connection->turns++;

@@ -46,12 +46,24 @@
 #include "shim/session.h"
 #include "shim/settings.h"
 
+void move_account_slowly(struct connection *connection, int fd, enum way way);
+
 /**
  * move_account - @n bytes (> 0) passed through TCP in direction @way
  *
  * Counts them, and offers the connection when it is due.
  */
-void move_account(struct connection *connection, int fd, enum way way, size_t n);
+static inline void move_account(struct connection *connection, int fd, enum way way, size_t n)
+{
+	struct side_record *side = connection->side;
+	struct side_direction *direction = way == DIRECTION_SEND ? &side->send : &side->receive;
+
+	atomic_fetch_add_explicit(&direction->tcp_bytes, n, memory_order_relaxed);
+	side_count_call(direction);
+	if (connection->last_call != way || connection_phase(connection) == PHASE_TCP ||
+	    is_remote(connection) || settings.require)
+		move_account_slowly(connection, fd, way);
+}
 
 /* move_offer - hand the connection over now */
 void move_offer(struct connection *connection, int fd);

@@ -34,7 +34,6 @@ static _Atomic uint32_t lock;
 static _Atomic int session = -1;
 static _Atomic time_t not_before; /* no new attempt before this moment */
 static bool welcomed; /* its policy is known, or was waited for long enough */
-static _Atomic uint64_t collected; /* inbox count up to which mail was taken */
 
 static bool own_or_root(int fd)
 {
@@ -300,15 +299,6 @@ bool session_is_away(void)
 	return settings.sandboxed || (session < 0 && now_seconds() < not_before);
 }
 
-bool session_has_mail(void)
-{
-	const struct side_header *header = side_header();
-
-	return header && !settings.sandboxed &&
-	       atomic_load_explicit(&header->inbox, memory_order_relaxed) !=
-		       atomic_load_explicit(&collected, memory_order_relaxed);
-}
-
 static unsigned int take_descriptors(struct msghdr *header, int *fds)
 {
 	unsigned int n = 0;
@@ -411,7 +401,7 @@ static bool take_lock_soon(void)
 static void collect_all(void)
 {
 	/* Note the count first: mail that comes meanwhile is collected the next time. */
-	atomic_store(&collected, atomic_load(&side_header()->inbox));
+	atomic_store(&side_own.collected, atomic_load(&side_header()->inbox));
 	while (collect_one())
 		;
 }
@@ -465,7 +455,7 @@ void session_after_fork(bool in_child)
 		if (session >= 0)
 			hang_up();
 		not_before = 0;
-		atomic_store(&collected, 0);
+		atomic_store(&side_own.collected, 0);
 		atomic_store(&lock, 0);
 		return;
 	}

@@ -13,8 +13,12 @@
 #ifndef SMCU_SHIM_SESSION_H
 #define SMCU_SHIM_SESSION_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "shim/settings.h"
+#include "shim/side.h"
 
 struct connection;
 union message;
@@ -55,8 +59,15 @@ void session_withdraw(uint64_t id);
 /* session_is_away - no daemon answered a moment ago: no use in asking now */
 bool session_is_away(void);
 
-/* session_has_mail - one load; true when session_collect() has something to do */
-bool session_has_mail(void);
+/* session_has_mail - has session_collect() something to do?  Memory only */
+static inline bool session_has_mail(void)
+{
+	const struct side_header *header = side_header();
+
+	return header && !settings.sandboxed &&
+	       atomic_load_explicit(&header->inbox, memory_order_relaxed) !=
+		       atomic_load_explicit(&side_own.collected, memory_order_relaxed);
+}
 
 /* session_collect - take the daemon's answers: attaches connections, notes refusals */
 void session_collect(void);

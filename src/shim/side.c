@@ -30,7 +30,7 @@ static struct segment {
 
 static struct segment *own; /* in which new records are made; NULL: none yet */
 
-static _Atomic(struct side_header *) header;
+struct side_own side_own;
 static int descriptor = -1;
 static _Atomic uint32_t hint;
 static _Atomic uint32_t lock; /* of the segments known */
@@ -116,7 +116,7 @@ static struct segment *place(void)
 		if (!known[at].header)
 			return &known[at];
 	for (uint32_t at = 0; at < KNOWN; at++)
-		if (known[at].users == 0 && known[at].header != atomic_load(&header)) {
+		if (known[at].users == 0 && known[at].header != atomic_load(&side_own.header)) {
 			forget(&known[at]);
 			return &known[at];
 		}
@@ -187,7 +187,7 @@ struct side_record *side_take_up(int fd, uint32_t index)
 
 void side_drop(const struct side_record *record)
 {
-	struct side_header *of = atomic_load(&header);
+	struct side_header *of = atomic_load(&side_own.header);
 	struct segment *segment;
 
 	if (of && record >= records(of) && record < records(of) + SIDE_RECORDS) {
@@ -209,10 +209,10 @@ void side_adopt(const struct side_record *record)
 	if (latch_take(&lock) < 0)
 		return;
 	segment = segment_of(record);
-	if (segment && !atomic_load(&header)) {
+	if (segment && !atomic_load(&side_own.header)) {
 		own = segment;
 		descriptor = segment->fd;
-		atomic_store(&header, segment->header);
+		atomic_store(&side_own.header, segment->header);
 	}
 	latch_drop(&lock);
 }
@@ -245,14 +245,14 @@ static struct side_header *segment_make(void)
 
 static struct side_header *segment_get(void)
 {
-	struct side_header *of = atomic_load_explicit(&header, memory_order_acquire);
+	struct side_header *of = atomic_load_explicit(&side_own.header, memory_order_acquire);
 
 	if (of || latch_take(&lock) < 0)
 		return of;
-	of = atomic_load(&header);
+	of = atomic_load(&side_own.header);
 	if (!of) {
 		of = segment_make();
-		atomic_store(&header, of);
+		atomic_store(&side_own.header, of);
 	}
 	latch_drop(&lock);
 	return of;
@@ -326,7 +326,7 @@ static void totals_add(struct side_totals *totals, struct side_record *record)
 
 void side_free(struct side_record *record)
 {
-	struct side_header *of = atomic_load(&header);
+	struct side_header *of = atomic_load(&side_own.header);
 	struct side_totals *totals = totals_of(record);
 
 	if (totals)
@@ -413,11 +413,6 @@ void side_leave(struct side_record *record, bool ends)
 		side_free(record);
 }
 
-struct side_header *side_header(void)
-{
-	return atomic_load_explicit(&header, memory_order_acquire);
-}
-
 int side_descriptor(void)
 {
 	return descriptor;
@@ -426,7 +421,7 @@ int side_descriptor(void)
 void side_after_fork(void)
 {
 	/* The mapping stays for the inherited connections; the descriptor stays for exec. */
-	atomic_store(&header, NULL);
+	atomic_store(&side_own.header, NULL);
 	own = NULL;
 	descriptor = -1;
 	atomic_store(&hint, 0);

@@ -29,8 +29,21 @@ void side_free(struct side_record *record);
  */
 void side_leave(struct side_record *record, bool ends);
 
-/* side_header - the segment's first page; NULL before the first record */
-struct side_header *side_header(void);
+/**
+ * struct side_own - this process's segment
+ * @header: its first page; NULL before the first record
+ * @collected: the count in its inbox up to which mail was taken (session.h)
+ */
+extern struct side_own {
+	_Atomic(struct side_header *) header;
+	_Atomic uint64_t collected;
+} side_own;
+
+/* side_header - @header */
+static inline struct side_header *side_header(void)
+{
+	return atomic_load_explicit(&side_own.header, memory_order_acquire);
+}
 
 /* side_descriptor - the segment's (hidden) descriptor, -1 before the first record */
 int side_descriptor(void);

@@ -113,10 +113,9 @@ void stream_owe(struct connection *connection, ssize_t error)
 	atomic_fetch_or(&connection->ended, ENDED_RESET);
 }
 
-int stream_take_due(struct connection *connection)
+int stream_take_due_slowly(struct connection *connection)
 {
-	if (!has_ended(connection, ENDED_RESET) ||
-	    !(atomic_fetch_and(&connection->ended, ~ENDED_RESET) & ENDED_RESET))
+	if (!(atomic_fetch_and(&connection->ended, ~ENDED_RESET) & ENDED_RESET))
 		return 0;
 	return -atomic_exchange(&connection->due, ECONNRESET);
 }

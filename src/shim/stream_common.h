@@ -23,7 +23,7 @@ ssize_t stream_receive_tcp(struct connection *connection, int fd, const struct p
 			   int flags, struct call *call);
 
 /* stream_abandon_take - for hold_begin(), with the receiving ring's lock or before it: a handler has jumped away */
-void stream_abandon_take(struct connection *connection);
+void stream_abandon_take(void *connection);
 
 /* stream_is_holder - does this thread hold the lock? */
 static inline bool stream_is_holder(const _Atomic uint32_t *lock)

@@ -76,8 +76,9 @@ static size_t stop_at_mark(const struct connection *connection, size_t want, siz
 	return __builtin_expect(mark < want, 0) && mark > 0 ? mark : want;
 }
 
-void stream_abandon_take(struct connection *connection)
+void stream_abandon_take(void *context)
 {
+	struct connection *connection = context;
 	_Atomic uint32_t *lock = &connection->receive.own->lock;
 
 	if (stream_is_holder(lock))

@@ -165,8 +165,9 @@ static void put_deferred(struct ring *ring)
 }
 
 /* A handler has jumped out of the copy; what it has sent itself goes as far as there is room. */
-static void abandon_put(struct connection *connection)
+static void abandon_put(void *context)
 {
+	struct connection *connection = context;
 	struct ring *ring = &connection->send;
 
 	if (stream_is_holder(&ring->own->lock)) {

@@ -31,8 +31,8 @@ check streams_are_exact_on_plain_tcp "$programs/streams" run --seed="$seed" --co
 
 before=$(statistic moved)
 exact streams_are_exact_wherever_they_switch --count="$streams" --parallel=24
-# a quarter of the ends at least; many streams are over before they are worth a move
-really_moved streams_really_moved $((streams / 2)) "$before"
+# a sixth of the ends at least; many streams are over before they are worth a move, or never wait anywhere
+really_moved streams_really_moved $((streams / 3)) "$before"
 
 before=$(statistic moved)
 exact bytes_accepted_from_a_killed_writer_arrive --count="$writers" --kill=100 --max=20000 --move-after=0
