@@ -8,6 +8,7 @@
 #   curl  ====> vsftpd: one connection for commands, one for each file, made by either side
 #
 # time limit: 120
+# not for: asan (tests/long/sanitized.sh)
 # takes: 50
 . "$(dirname "$0")/lib.sh"
 PATH=$PATH:/usr/sbin

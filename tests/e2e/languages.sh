@@ -8,6 +8,7 @@
 #   Node ====> Node (libuv)
 #
 # time limit: 180
+# not for: asan (tests/long/sanitized.sh)
 . "$(dirname "$0")/lib.sh"
 
 # Ruby has signal stacks of its own, which a sanitizer's runtime would unmap.

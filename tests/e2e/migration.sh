@@ -9,7 +9,8 @@
 # takes: 90
 . "$(dirname "$0")/lib.sh"
 
-streams=${1:-3000} writers=${2:-1000} seed=${3:-$RANDOM}
+[ "${SMCU_VARIANT:-release}" = release ] && few=1 || few=3
+streams=${1:-$((3000 / few))} writers=${2:-$((1000 / few))} seed=${3:-$RANDOM}
 daemon_start
 
 # exact NAME OPTION...: all streams exact, or what was wrong and how to do it again

@@ -7,6 +7,7 @@
 #   curl ====> proxies ====> origin (GET from the site, PUT into the store)
 #
 # time limit: 180
+# not for: asan (tests/long/sanitized.sh)
 # takes: 40
 . "$(dirname "$0")/lib.sh"
 PATH=$PATH:/usr/sbin
