@@ -9,6 +9,7 @@
 
 #include "bpf/tcp_option.h"
 #include "ring/segment.h"
+#include "shim/cleanup.h"
 #include "shim/clock.h"
 #include "shim/fd_table.h"
 #include "shim/latch.h"
@@ -270,6 +271,26 @@ static int verdict_of(int fd)
 	return verdict;
 }
 
+static void settled(void *context)
+{
+	struct connection *connection = context;
+
+	atomic_fetch_sub(&offers_pending, 1);
+	atomic_store(&connection->offer, OFFER_OVER);
+}
+
+/* Where that waits, signal handlers do not (latch.h), and may jump away. */
+static void hand_over(struct connection *connection, int fd)
+{
+	struct cleanup cleanup;
+
+	cleanup_push(&cleanup, settled, connection);
+	latch_begin();
+	remote_hand_over(connection, fd);
+	latch_end();
+	cleanup_pop(&cleanup);
+}
+
 void offer_settle_slowly(struct connection *connection, int fd)
 {
 	uint8_t made = OFFER_MADE;
@@ -288,10 +309,11 @@ void offer_settle_slowly(struct connection *connection, int fd)
 	}
 	verdict = verdict_of(fd);
 	if (verdict == EALREADY)
-		remote_hand_over(connection, fd);
-	if (verdict != EINPROGRESS)
-		atomic_fetch_sub(&offers_pending, 1);
-	atomic_store(&connection->offer, verdict == EINPROGRESS ? OFFER_MADE : OFFER_OVER);
+		hand_over(connection, fd);
+	if (verdict == EINPROGRESS)
+		atomic_store(&connection->offer, OFFER_MADE);
+	else
+		settled(connection);
 	latch_end();
 }
 

@@ -213,11 +213,14 @@ static unsigned int await_marks(struct connection *connection, unsigned int want
 	const uint64_t deadline = now_ns() + within_ns;
 	struct pollfd look[2] = {{.fd = connection->data_bell, .events = POLLIN},
 				 {.fd = connection->stand_in}};
+	uint32_t held;
 
 	while (!(atomic_load(&peer_writer(connection)->marks) & wanted) && now_ns() < deadline &&
 	       !look[1].revents) {
 		bell_arm(connection, BELL_DATA);
+		held = latch_pause();
 		(void)quiet_poll(look, 2, LOOK_MS);
+		latch_resume(held);
 		if (look[0].revents)
 			bell_seen(connection, BELL_DATA);
 	}
