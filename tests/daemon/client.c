@@ -84,14 +84,18 @@ bool log_contains(const struct daemon_under_test *daemon, const char *text)
 
 void start_daemon(struct daemon_under_test *daemon, const char *const *options)
 {
-	int fd;
-
 	strcpy(daemon->directory, "/tmp/smcud-test-XXXXXX");
 	assert_non_null(mkdtemp(daemon->directory));
 	assert_int_equal(chmod(daemon->directory, 0755), 0);
 	snprintf(daemon->socket, sizeof(daemon->socket), "%s/s", daemon->directory);
 	snprintf(daemon->log, sizeof(daemon->log), "%s/log", daemon->directory);
-	fd = open(daemon->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	start_again(daemon, options);
+}
+
+void start_again(struct daemon_under_test *daemon, const char *const *options)
+{
+	int fd = open(daemon->log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+
 	daemon->pid = spawn(options, daemon->socket, fd);
 	close(fd);
 	assert_true(log_contains(daemon, " serves "));

@@ -97,7 +97,6 @@ static void a_second_daemon_is_refused(void **state)
 static void a_socket_left_behind_is_replaced(void **state)
 {
 	struct daemon_under_test daemon;
-	int fd;
 
 	(void)state;
 	start_daemon(&daemon, NULL);
@@ -105,15 +104,7 @@ static void a_socket_left_behind_is_replaced(void **state)
 	kill(daemon.pid, SIGKILL);
 	waitpid(daemon.pid, NULL, 0);
 	assert_int_equal(access(daemon.socket, F_OK), 0);
-	fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	daemon.pid = fork();
-	if (!daemon.pid) {
-		dup2(fd, STDERR_FILENO);
-		execl(daemon_program, "smcud", "-f", "--socket", daemon.socket, (char *)NULL);
-		_exit(127);
-	}
-	close(fd);
-	usleep(100000);
+	start_again(&daemon, NULL);
 	must_serve(&daemon);
 	stop_daemon(&daemon);
 }

@@ -7,6 +7,7 @@
 #   remote.sh [MEGABYTES CONNECTIONS [CASE...]]   of a large transfer, short ones; in the family of hosts.sh
 #
 # time limit: 600
+# not for: asan (tests/long/sanitized.sh; the other tests between hosts are)
 # takes: 94
 . "$(dirname "$0")/hosts.sh"
 need python3 nft

@@ -11,7 +11,7 @@ export UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1
 [ -f "$SMCU_BUILD/build.ninja" ] || "$top/scripts/configure" "$SMCU_BUILD"
 ninja -C "$SMCU_BUILD" --quiet || exit
 status=0
-for name in same remote_programs redis programs tunnels proxies files languages; do
+for name in same remote remote_programs redis programs tunnels proxies files languages; do
 	"$top/tests/e2e/$name.sh" || status=1
 done
 exit $status
