@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# time limit: 1200
+# time limit: 3600
 #
 # Random work over random networks, many thousands of times, with other seeds than the unit test's.
 . "$(dirname "$0")/../e2e/lib.sh"
