@@ -79,8 +79,7 @@ static void wait_for_the_reader(const struct connection *connection, uint64_t de
 static void wake_all(struct connection *connection, bool others_here)
 {
 	bell_tell_reader(connection);
-	if (atomic_exchange(&peer_writer(connection)->wants_space, 0))
-		bell_ring(connection, BELL_SPACE);
+	(void)bell_answer(connection, &peer_writer(connection)->wants_space, BELL_SPACE);
 	if (!others_here)
 		return;
 	(void)libc.shutdown(connection->data_bell, SHUT_RD);

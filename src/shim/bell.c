@@ -11,7 +11,7 @@
 static const unsigned int ended[] = {
 	[BELL_DATA] = ENDED_DATA_BELL, [BELL_SPACE] = ENDED_SPACE_BELL};
 
-void bell_ring(struct connection *connection, enum bell bell)
+static void ring(struct connection *connection, enum bell bell)
 {
 	const int saved = errno;
 
@@ -23,6 +23,18 @@ void bell_ring(struct connection *connection, enum bell bell)
 	 */
 	(void)quiet_send(bell_fd(connection, bell), "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 	errno = saved;
+}
+
+bool bell_answer(struct connection *connection, _Atomic uint32_t *armed, enum bell bell)
+{
+	bool ours;
+
+	latch_begin();
+	ours = atomic_exchange(armed, 0);
+	if (ours)
+		ring(connection, bell);
+	latch_end();
+	return ours;
 }
 
 static void drain(struct connection *connection, enum bell bell)

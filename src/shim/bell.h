@@ -14,8 +14,8 @@ static inline int bell_fd(const struct connection *connection, enum bell bell)
 	return bell == BELL_DATA ? connection->data_bell : connection->space_bell;
 }
 
-/* bell_ring - send the byte */
-void bell_ring(struct connection *connection, enum bell bell);
+/* bell_answer - ring who has armed that word, if nobody else does: both or neither (latch.h); true: we did */
+bool bell_answer(struct connection *connection, _Atomic uint32_t *armed, enum bell bell);
 
 /* bell_tell_reader - we wrote, or set a mark: wake the peer's readers if they sleep */
 static inline void bell_tell_reader(struct connection *connection)
@@ -24,10 +24,8 @@ static inline void bell_tell_reader(struct connection *connection)
 
 	atomic_thread_fence(memory_order_seq_cst);
 	if (__builtin_expect(atomic_load_explicit(armed, memory_order_relaxed) != 0, 0) &&
-	    atomic_exchange(armed, 0)) {
-		bell_ring(connection, BELL_DATA);
+	    bell_answer(connection, armed, BELL_DATA))
 		ring_end_run(&connection->send);
-	}
 }
 
 /**
@@ -46,9 +44,8 @@ static inline void bell_tell_writer(struct connection *connection, size_t before
 
 	atomic_thread_fence(memory_order_seq_cst);
 	if (__builtin_expect(atomic_load_explicit(armed, memory_order_relaxed) != 0, 0) &&
-	    ring_available(&connection->receive) <= connection->receive.bytes / 3 * 2 &&
-	    atomic_exchange(armed, 0))
-		bell_ring(connection, BELL_SPACE);
+	    ring_available(&connection->receive) <= connection->receive.bytes / 3 * 2)
+		(void)bell_answer(connection, armed, BELL_SPACE);
 }
 
 /**

@@ -297,9 +297,9 @@ static ssize_t ring_to_pipe(struct connection *connection, int to, size_t size)
 	if (__builtin_expect(is_remote(connection), 0))
 		urgent_after_read(connection, from);
 	lock_drop(&ring->own->lock);
-	hold_end();
 	if (n > 0)
 		bell_tell_writer(connection, before);
+	hold_end();
 	return n;
 }
 

@@ -430,11 +430,11 @@ ssize_t move_send(struct connection *connection, int fd, const struct place *pla
 		result = switch_with(connection, fd, place, want);
 		writer_leave(connection);
 	}
-	latch_drop(&side->send.lock);
 	if (send_has_moved(connection)) {
 		note_moved(connection);
 		bell_tell_reader(connection);
 	}
+	latch_drop(&side->send.lock);
 	errno = saved;
 	return result;
 }

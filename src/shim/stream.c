@@ -157,6 +157,8 @@ void stream_trim(struct connection *connection)
 
 void stream_shut(struct connection *connection)
 {
+	latch_begin();
 	atomic_fetch_or(&our_writer(connection)->marks, MARK_SHUT);
 	bell_tell_reader(connection);
+	latch_end();
 }

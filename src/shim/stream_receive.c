@@ -83,6 +83,7 @@ void stream_abandon_take(void *context)
 
 	if (stream_is_holder(lock))
 		lock_drop(lock);
+	bell_tell_writer(connection, SIZE_MAX);
 	connection_put(connection);
 }
 
@@ -119,11 +120,11 @@ static ssize_t ring_take(struct connection *connection, struct place place, size
 	if (__builtin_expect(is_remote(connection), 0) && !peeks)
 		urgent_after_read(connection, from);
 	lock_drop(&ring->own->lock);
-	hold_end();
 	if (done && !peeks) {
 		bell_tell_writer(connection, before > done ? before : done);
 		ring_end_run(&connection->send);
 	}
+	hold_end();
 	return done ? (ssize_t)done : n;
 }
 

@@ -177,8 +177,8 @@ static void abandon_put(void *context)
 		atomic_store(&our_writer(connection)->writing, 0);
 		writer_leave(connection);
 		lock_drop(&ring->own->lock);
-		bell_tell_reader(connection);
 	}
+	bell_tell_reader(connection);
 	connection_put(connection);
 }
 
@@ -473,9 +473,9 @@ static ssize_t fill_once(struct connection *connection, size_t most, struct stre
 			ring_publish(ring, (size_t)n);
 	}
 	put_deferred(ring);
-	end_put(connection);
 	if (n > 0)
 		bell_tell_reader(connection);
+	end_put(connection);
 	return n;
 }
 

@@ -136,8 +136,8 @@ static void tell_daemon(struct connection *connection)
 	_Atomic uint32_t *armed = &peer_writer(connection)->wants_space;
 
 	atomic_thread_fence(memory_order_seq_cst);
-	if (atomic_load(armed) && atomic_exchange(armed, 0))
-		bell_ring(connection, BELL_SPACE);
+	if (atomic_load(armed))
+		(void)bell_answer(connection, armed, BELL_SPACE);
 }
 
 void urgent_after_read(struct connection *connection, uint64_t before)

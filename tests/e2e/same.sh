@@ -126,8 +126,9 @@ if [ "${1:-}" = random ]; then
 	echo "seed $seed; again: SAME_SEED=$seed SAME_ONE_IN=$one_in tests/run e2e/same_random"
 else
 	export SMCU_MOVE_AFTER=${1:-0}
-	# It has changed its user before the daemon is needed.
-	[ "$SMCU_MOVE_AFTER" = 0 ] || stays_tcp+=" a_fork_that_fails "
+	# One has changed its user before the daemon is needed; two ask nothing of a move that comes later.
+	[ "$SMCU_MOVE_AFTER" = 0 ] ||
+		stays_tcp+=" a_fork_that_fails strict_mode_with_the_move_unread urgent_data_at_the_move "
 fi
 lanes_begun=()
 for ((number = 0; number < LANES; number++)); do

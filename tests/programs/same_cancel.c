@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -360,6 +361,51 @@ static void a_handler_that_jumps_out_of_large_writes(void)
 	pair_close(ends);
 }
 
+/* Is something there for a second that the thread in read() has not taken? */
+static bool is_stuck(int fd)
+{
+	int left = 1;
+
+	for (int i = 0; i < 10000 && left; i++) {
+		usleep(100);
+		if (ioctl(fd, FIONREAD, &left) < 0)
+			die("FIONREAD");
+	}
+	return left;
+}
+
+/* With the jump at any moment of a call that wakes a reader: who was to be woken is. */
+static void a_handler_that_jumps_out_of_a_small_write(void)
+{
+	const struct itimerval never = {.it_value.tv_usec = 0};
+	struct itimerval soon = {.it_value.tv_usec = 0};
+	static volatile int attempts, stuck;
+	pthread_t reader;
+	char last = 0;
+	int ends[2];
+
+	signal(SIGALRM, jump_away);
+	pair_open(ends);
+	fd_inside = ends[1];
+	reader = beside(read_to_the_end, &last);
+	for (attempts = stuck = 0; attempts < 3000 && !stuck; attempts++) {
+		soon.it_value.tv_usec = 1 + attempts % 20;
+		if (sigsetjmp(away, 1) == 0) {
+			setitimer(ITIMER_REAL, &soon, NULL);
+			for (int i = 0; i < 40; i++)
+				write_all(ends[0], "x", 1);
+		}
+		setitimer(ITIMER_REAL, &never, NULL);
+		stuck = is_stuck(ends[1]);
+	}
+	say("stuck: %d", stuck);
+	say_call("write", write(ends[0], "abc", 3));
+	say_call("shutdown", shutdown(ends[0], SHUT_WR));
+	pthread_join(reader, NULL);
+	say("the last byte: %c", last);
+	pair_close(ends);
+}
+
 static void a_handler_that_jumps_out_of_large_reads(void)
 {
 	static char in[100000];
@@ -501,6 +547,7 @@ const struct behaviour same_cancel[] = {
 	{"a_handler_that_reads_the_same_socket", a_handler_that_reads_the_same_socket},
 	{"a_handler_that_jumps_out_of_a_read", a_handler_that_jumps_out_of_a_read},
 	{"a_handler_that_jumps_out_of_large_writes", a_handler_that_jumps_out_of_large_writes},
+	{"a_handler_that_jumps_out_of_a_small_write", a_handler_that_jumps_out_of_a_small_write},
 	{"a_handler_that_jumps_out_of_large_reads", a_handler_that_jumps_out_of_large_reads},
 	{"a_handler_that_jumps_out_at_the_move", a_handler_that_jumps_out_at_the_move},
 	{"sigurg_tells_of_urgent_data", sigurg_tells_of_urgent_data},
