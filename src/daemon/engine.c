@@ -132,7 +132,7 @@ struct rnic *engine_choose(struct engine *engine, const struct side_address *loc
 
 	if (!engine->rnic_count || engine->ending)
 		return NULL;
-	network_refresh(&engine->network, engine->loop->now);
+	network_refresh_for(&engine->network, engine->loop->now, local->bytes);
 	if (network_interface(&engine->network, local->bytes, name))
 		for (unsigned int i = 0; i < engine->rnic_count; i++)
 			if (strcmp(engine->rnics[i]->name, name) == 0)
@@ -148,7 +148,7 @@ void engine_facts(struct rnic *rnic, enum proto_role role, const struct side_add
 	struct network *network = &rnic->engine->network;
 
 	memset(facts, 0, sizeof(*facts));
-	network_refresh(network, rnic->engine->loop->now);
+	network_refresh_for(network, rnic->engine->loop->now, local->bytes);
 	facts->role = role;
 	facts->agreed = true;
 	memcpy(facts->peer, peer->bytes, sizeof(facts->peer));

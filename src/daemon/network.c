@@ -14,11 +14,11 @@
 
 #define ANY_PORT 9 /* nothing is sent there */
 
-void network_refresh(struct network *network, int64_t now)
+static void ask_again_after(struct network *network, int64_t now, int64_t keep_ms)
 {
 	struct ifaddrs *list;
 
-	if (network->list && now - network->asked < NETWORK_KEEP_MS)
+	if (network->list && now - network->asked < keep_ms)
 		return;
 	if (getifaddrs(&list) < 0)
 		return; /* what we knew may still be right */
@@ -26,6 +26,20 @@ void network_refresh(struct network *network, int64_t now)
 		freeifaddrs(network->list);
 	network->list = list;
 	network->asked = now;
+}
+
+void network_refresh(struct network *network, int64_t now)
+{
+	ask_again_after(network, now, NETWORK_KEEP_MS);
+}
+
+void network_refresh_for(struct network *network, int64_t now, const uint8_t bytes[16])
+{
+	char name[IF_NAMESIZE];
+
+	network_refresh(network, now);
+	if (!network_interface(network, bytes, name))
+		ask_again_after(network, now, NETWORK_KEEP_LACKING_MS);
 }
 
 void network_close(struct network *network)

@@ -16,6 +16,7 @@
 #include "wire/clc.h"
 
 #define NETWORK_KEEP_MS 1000
+#define NETWORK_KEEP_LACKING_MS 20
 
 struct ifaddrs;
 
@@ -31,6 +32,9 @@ struct network {
 
 /* network_refresh - the list is needed at time @now (milliseconds) */
 void network_refresh(struct network *network, int64_t now);
+
+/* network_refresh_for - and is to have this address of ours, which may be new: else it is soon too old */
+void network_refresh_for(struct network *network, int64_t now, const uint8_t bytes[16]);
 
 void network_close(struct network *network);
 

@@ -16,7 +16,7 @@ ROCE_PORT = 4791
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 
 Segment = collections.namedtuple(
-    "Segment", "source source_port target target_port flags options data")
+    "Segment", "source source_port target target_port sequence flags options data")
 Datagram = collections.namedtuple("Datagram", "source source_port target target_port data")
 
 
@@ -46,7 +46,7 @@ def packet(frame):
     if frame[23] == socket.IPPROTO_UDP:
         return Datagram(source, ports[0], target, ports[1], body[8:])
     offset = (body[12] >> 4) * 4
-    return Segment(source, ports[0], target, ports[1], body[13], body[20:offset], body[offset:])
+    return Segment(source, ports[0], target, ports[1], body[4:8], body[13], body[20:offset], body[offset:])
 
 
 def sent_message(datagram):

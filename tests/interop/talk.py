@@ -81,9 +81,10 @@ def expect_reset(program):
 
 
 def clc(it, port):
-    """The CLC messages of a connection that has ended, in order."""
-    return [each.data for each in it.capture.connection(port)
-            if each.data.startswith(CLC_EYECATCHER)]
+    """The CLC messages of a connection that has ended, in order; one that TCP has sent again counts once."""
+    said = {(each.source, each.sequence): each.data for each in it.capture.connection(port)
+            if each.data.startswith(CLC_EYECATCHER)}
+    return list(said.values())
 
 
 def clc_of(frame):

@@ -70,6 +70,18 @@ static void the_list_is_kept_for_a_moment(void **state)
 	assert_int_equal(network.asked, NETWORK_KEEP_MS);
 }
 
+static void a_list_without_an_address_of_ours_is_kept_for_less(void **state)
+{
+	const int64_t asked = network.asked;
+
+	(void)state;
+	network_refresh_for(&network, asked + NETWORK_KEEP_LACKING_MS, loopback);
+	network_refresh_for(&network, asked + NETWORK_KEEP_LACKING_MS - 1, nobody);
+	assert_int_equal(network.asked, asked);
+	network_refresh_for(&network, asked + NETWORK_KEEP_LACKING_MS, nobody);
+	assert_int_equal(network.asked, asked + NETWORK_KEEP_LACKING_MS);
+}
+
 static void an_interface_without_a_vlan_has_none(void **state)
 {
 	(void)state;
@@ -84,6 +96,7 @@ int main(void)
 		cmocka_unit_test(the_network_of_an_address_is_named_first),
 		cmocka_unit_test(what_is_in_a_network_needs_no_gateway),
 		cmocka_unit_test(the_list_is_kept_for_a_moment),
+		cmocka_unit_test(a_list_without_an_address_of_ours_is_kept_for_less),
 		cmocka_unit_test(an_interface_without_a_vlan_has_none),
 	};
 
