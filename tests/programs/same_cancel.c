@@ -343,7 +343,8 @@ static pthread_t beside(void *(*body)(void *), void *argument)
 	return thread;
 }
 
-static void a_handler_that_jumps_out_of_large_writes(void)
+/* @jump jumps out of writes while a thread reads; the connection is whole after it. */
+static void jump_beside_a_reader(void (*jump)(const int ends[2]))
 {
 	pthread_t reader;
 	char last = 0;
@@ -353,12 +354,22 @@ static void a_handler_that_jumps_out_of_large_writes(void)
 	pair_open(ends);
 	fd_inside = ends[1];
 	reader = beside(read_to_the_end, &last);
-	jump_out(move_out, ends[0]);
+	jump(ends);
 	say_call("write", write(ends[0], "abc", 3));
 	say_call("shutdown", shutdown(ends[0], SHUT_WR));
 	pthread_join(reader, NULL);
 	say("the last byte: %c", last);
 	pair_close(ends);
+}
+
+static void out_of_large_writes(const int ends[2])
+{
+	jump_out(move_out, ends[0]);
+}
+
+static void a_handler_that_jumps_out_of_large_writes(void)
+{
+	jump_beside_a_reader(out_of_large_writes);
 }
 
 /* Is something there for a second that the thread in read() has not taken? */
@@ -374,20 +385,12 @@ static bool is_stuck(int fd)
 	return left;
 }
 
-/* With the jump at any moment of a call that wakes a reader: who was to be woken is. */
-static void a_handler_that_jumps_out_of_a_small_write(void)
+static void out_of_small_writes(const int ends[2])
 {
 	const struct itimerval never = {.it_value.tv_usec = 0};
 	struct itimerval soon = {.it_value.tv_usec = 0};
 	static volatile int attempts, stuck;
-	pthread_t reader;
-	char last = 0;
-	int ends[2];
 
-	signal(SIGALRM, jump_away);
-	pair_open(ends);
-	fd_inside = ends[1];
-	reader = beside(read_to_the_end, &last);
 	for (attempts = stuck = 0; attempts < 3000 && !stuck; attempts++) {
 		soon.it_value.tv_usec = 1 + attempts % 20;
 		if (sigsetjmp(away, 1) == 0) {
@@ -399,11 +402,12 @@ static void a_handler_that_jumps_out_of_a_small_write(void)
 		stuck = is_stuck(ends[1]);
 	}
 	say("stuck: %d", stuck);
-	say_call("write", write(ends[0], "abc", 3));
-	say_call("shutdown", shutdown(ends[0], SHUT_WR));
-	pthread_join(reader, NULL);
-	say("the last byte: %c", last);
-	pair_close(ends);
+}
+
+/* With the jump at any moment of a call that wakes a reader: who was to be woken is. */
+static void a_handler_that_jumps_out_of_a_small_write(void)
+{
+	jump_beside_a_reader(out_of_small_writes);
 }
 
 static void a_handler_that_jumps_out_of_large_reads(void)
