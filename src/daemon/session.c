@@ -476,6 +476,8 @@ static void on_event(void *context, uint32_t events)
 	count = receive(session, room < SESSION_BATCH ? (unsigned int)room : SESSION_BATCH, batch);
 	if (count < 0 && errno != EAGAIN && errno != EINTR)
 		session_doom(session, NULL);
+	if (count > 0 && session->side && !side_file_count_heard(session->side))
+		session_doom(session, "the side segment has no memory");
 	for (i = 0; i < count; i++)
 		take_packet(session, &batch[i].msg_hdr, &packets[i].message, batch[i].msg_len);
 }

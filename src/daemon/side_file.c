@@ -29,18 +29,27 @@ void side_file_guard(void)
 		  NULL);
 }
 
-bool side_file_count_mail(struct side_file *file)
+/* Count something in, in a page of the client's. */
+static bool count_in(_Atomic uint64_t *word)
 {
-	struct side_header *header = file->header;
-
 	if (sigsetjmp(guard_jump, 0)) {
 		guarded = 0;
 		return false;
 	}
 	guarded = 1;
-	atomic_fetch_add(&header->inbox, 1);
+	atomic_fetch_add(word, 1);
 	guarded = 0;
 	return true;
+}
+
+bool side_file_count_mail(struct side_file *file)
+{
+	return count_in(&file->header->inbox);
+}
+
+bool side_file_count_heard(struct side_file *file)
+{
+	return count_in(&file->header->heard);
 }
 
 /*

@@ -8,7 +8,7 @@
  * that were forked share theirs: each has a session of its own with the same file, which is known
  * by its inode and exists here once, so that its records are counted once.
  *
- * Its first page is mapped to count mail in.  The seals keep the file from shrinking; a hole
+ * Its first page is mapped to count mail in, and what was heard.  The seals keep the file from shrinking; a hole
  * punched there is filled when touched, or, when memory is short, is a SIGBUS, which is caught.
  * Nothing is written by write(2), which would wait for the inode's lock: a client can hold that for
  * ever by writing from memory that never arrives.  pread(2) takes no such lock.
@@ -60,5 +60,8 @@ int side_file_leave(struct side_file **files, struct side_file *file);
 
 /* side_file_count_mail - one more message was sent; false if the page cannot be had */
 bool side_file_count_mail(struct side_file *file);
+
+/* side_file_count_heard - messages were read; false if the page cannot be had */
+bool side_file_count_heard(struct side_file *file);
 
 #endif

@@ -156,6 +156,7 @@ struct side_totals {
  * @inbox: incremented by the daemon after each message it sends to this session
  * @totals: what is over
  * @left: records that nobody holds any more and that are not free (side_leave())
+ * @heard: incremented by the daemon whenever it has read what this session told it
  */
 struct side_header {
 	uint64_t magic;
@@ -165,6 +166,7 @@ struct side_header {
 	uint64_t pid_namespace;
 	struct side_totals totals;
 	_Atomic uint32_t left;
+	_Atomic uint64_t heard;
 };
 
 #define SIDE_BYTES (SIDE_HEADER_SIZE + (uint64_t)SIDE_RECORDS * sizeof(struct side_record))

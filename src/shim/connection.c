@@ -18,6 +18,7 @@
 #include "shim/memory.h"
 #include "shim/move.h"
 #include "shim/offer.h"
+#include "shim/quiet.h"
 #include "shim/remote.h"
 #include "shim/session.h"
 #include "shim/settings.h"
@@ -197,12 +198,10 @@ static void say_good_bye(struct connection *connection, int fd)
 	atomic_fetch_or(&ours->marks, MARK_CLOSED);
 }
 
-/*
- * The daemon may still hold the socket that was offered: the FIN is not to wait for it.  Where
- * closing resets instead, it does.
- */
-static void send_fin(struct connection *connection, int fd)
+/* The daemon may still hold the socket that was offered: what closing does to the peer is not to wait for it. */
+static void end_at_once(const struct connection *connection, int fd)
 {
+	const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
 	struct linger linger = {0};
 	socklen_t length = sizeof(linger);
 	int unread = 0;
@@ -214,7 +213,9 @@ static void send_fin(struct connection *connection, int fd)
 	if (!is_alone(connection) || libc.ioctl(fd, FIONREAD, &unread) < 0 ||
 	    libc.getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &length) < 0)
 		return;
-	if (unread == 0 && !(linger.l_onoff && linger.l_linger == 0))
+	if (unread || (linger.l_onoff && linger.l_linger == 0))
+		(void)quiet_connect(fd, &nowhere, sizeof(nowhere)); /* a reset */
+	else
 		(void)libc.shutdown(fd, SHUT_WR);
 }
 
@@ -223,8 +224,8 @@ static void part(struct connection *connection, int fd)
 {
 	if (is_attached(connection))
 		say_good_bye(connection, fd);
-	else if (fd >= 0 && connection_phase(connection) == PHASE_OFFERED)
-		send_fin(connection, fd);
+	else if (fd >= 0 && connection->id)
+		end_at_once(connection, fd);
 }
 
 /* Does another thread sleep in a call?  A signal handler may have jumped out of the only one. */

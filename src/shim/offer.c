@@ -93,7 +93,8 @@ static bool may_offer(const struct connection *connection)
 	if (settings.sandboxed || atomic_load(&connection->offer) == OFFER_NEVER)
 		return false;
 	session_learn_policy(OFFER_PATIENCE_MS);
-	return settings.offer && segment_file_may_be(segment_size(settings.ring_bytes));
+	return settings.offer && !session_hangs() &&
+	       segment_file_may_be(segment_size(settings.ring_bytes));
 }
 
 /* Are there descriptors for it, and for what was offered before?  (Who accepts cannot know: remote_hand_over().) */

@@ -2,10 +2,12 @@
 #include "shim/session.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -29,11 +31,16 @@
 #define YIELDS_FOR_MAIL 8U
 #define CROWD_NS 6000000000ULL /* the peer waits for so long for what the daemon is to say */
 #define CROWD_LOOK_MS 10
+#define HANGS_NS 100000000ULL /* a daemon that reads nothing of what there is for so long */
+#define WELCOME_PATIENCE_MS 200
 
 static _Atomic uint32_t lock;
 static _Atomic int session = -1;
 static _Atomic time_t not_before; /* no new attempt before this moment */
-static bool welcomed; /* its policy is known, or was waited for long enough */
+static bool welcomed; /* its policy is known */
+static bool waited;   /* ... or was waited for long enough */
+static uint64_t unread_since; /* it has read nothing from then on, and there is something; 0: there is nothing */
+static uint64_t heard;	      /* as side_header.heard was then */
 
 static bool own_or_root(int fd)
 {
@@ -123,7 +130,8 @@ static void hang_up(void)
 {
 	fd_unhide(session);
 	session = -1;
-	welcomed = settings.offer = settings.rendezvous = false;
+	welcomed = waited = settings.offer = settings.rendezvous = false;
+	unread_since = 0;
 	rules_drop();
 	connection_offers_are_void();
 	spare_drop();
@@ -176,11 +184,35 @@ static bool is_crowded(int error)
 	return error == -EAGAIN || error == -ETOOMANYREFS;
 }
 
+/* With the lock: from now on there may be something unread. */
+static void will_tell(void)
+{
+	if (unread_since)
+		return;
+	unread_since = now_ns();
+	heard = atomic_load(&side_header()->heard);
+}
+
+/* With the lock: is there something that the daemon should have read long ago? */
+static bool hangs(void)
+{
+	int unread = 0;
+
+	if (session < 0 || libc.ioctl(session, SIOCOUTQ, &unread) < 0 || unread == 0) {
+		unread_since = 0;
+		return false;
+	}
+	if (atomic_load(&side_header()->heard) != heard)
+		unread_since = 0;
+	will_tell();
+	return now_ns() - unread_since > HANGS_NS;
+}
+
 /* With the lock.  A session that has ended is replaced: perhaps there is a new daemon. */
 static int send_in_session(union message *message, const int *fds, size_t count)
 {
-	/* What speaks of what the daemon has is nothing for another one. */
-	const int attempts = count == RENDEZVOUS_FDS_AGAIN ? 1 : 2;
+	/* Another one must say WELCOME before it is offered anything, and does not know what this one has. */
+	const int attempts = count == RENDEZVOUS_FDS ? 2 : 1;
 	int error = 0;
 
 	for (int attempt = 0; attempt < attempts; attempt++) {
@@ -188,6 +220,7 @@ static int send_in_session(union message *message, const int *fds, size_t count)
 			error = open_session();
 		if (session < 0)
 			break;
+		will_tell();
 		error = send_message_with(message, fds, count);
 		if (error == 0 || is_crowded(error))
 			break;
@@ -252,26 +285,6 @@ int session_rendezvous(union message *message, const int *fds, unsigned int coun
 		if (is_crowded(error))
 			hang_up(); /* it hangs: the next one is not to wait as well */
 	}
-	latch_drop(&lock);
-	errno = saved;
-	return error;
-}
-
-int session_offer(struct connection *connection, int fd)
-{
-	const int saved = errno;
-	union message offer;
-	int error;
-
-	if (latch_take(&lock) < 0)
-		return -EAGAIN;
-	message_init(&offer, MESSAGE_OFFER);
-	offer.offer.id = connection_make_id(connection);
-	offer.offer.local = connection->side->local;
-	offer.offer.peer = connection->side->peer;
-	error = send_in_session(&offer, &fd, 1);
-	if (error)
-		connection->id = 0;
 	latch_drop(&lock);
 	errno = saved;
 	return error;
@@ -417,23 +430,80 @@ void session_collect(void)
 	errno = saved;
 }
 
+/* With the lock.  Once a session; other messages may come first. */
+static void await_welcome(int patience_ms)
+{
+	struct pollfd answer = {.fd = session, .events = POLLIN};
+
+	while (session >= 0 && !welcomed && !waited && wait_for(&answer, patience_ms) > 0)
+		collect_all();
+	waited = true;
+	collect_all();
+}
+
 void session_learn_policy(int patience_ms)
 {
 	const int saved = errno;
-	struct pollfd answer = {.events = POLLIN};
 
-	if (session_is_away() || (session >= 0 && !session_has_mail() && welcomed) ||
+	if (session_is_away() ||
+	    (session >= 0 && !session_has_mail() && (welcomed || waited)) ||
 	    latch_take(&lock) < 0)
 		return;
-	if (session >= 0 || open_session() == 0) {
-		answer.fd = session;
-		while (session >= 0 && !welcomed && wait_for(&answer, patience_ms) > 0)
-			collect_all(); /* other messages come first */
-		welcomed = true; /* or not: it is not waited for again */
-		collect_all();
-	}
+	if (session >= 0 || open_session() == 0)
+		await_welcome(patience_ms);
 	latch_drop(&lock);
 	errno = saved;
+}
+
+bool session_hangs(void)
+{
+	const int saved = errno;
+	bool yes;
+
+	if (latch_take(&lock) < 0)
+		return false;
+	yes = hangs();
+	latch_drop(&lock);
+	errno = saved;
+	return yes;
+}
+
+/* With the lock: is there a daemon that takes what it is given? */
+static bool have_daemon(void)
+{
+	if (session < 0 && open_session() < 0)
+		return false;
+	if (!welcomed && !waited)
+		await_welcome(WELCOME_PATIENCE_MS);
+	return session >= 0 && welcomed && !hangs();
+}
+
+static int offer_in_session(struct connection *connection, int fd)
+{
+	union message offer;
+	int error;
+
+	message_init(&offer, MESSAGE_OFFER);
+	offer.offer.id = connection_make_id(connection);
+	offer.offer.local = connection->side->local;
+	offer.offer.peer = connection->side->peer;
+	error = send_in_session(&offer, &fd, 1);
+	if (error)
+		connection->id = 0;
+	return error;
+}
+
+int session_offer(struct connection *connection, int fd)
+{
+	const int saved = errno;
+	int error;
+
+	if (latch_take(&lock) < 0)
+		return -EAGAIN;
+	error = have_daemon() ? offer_in_session(connection, fd) : -ENOENT;
+	latch_drop(&lock);
+	errno = saved;
+	return error;
 }
 
 void session_let_finish(void)

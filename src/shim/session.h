@@ -2,9 +2,13 @@
 /*
  * The session with the daemon
  *
- * One a process, opened when the first connection is offered, never waited for.  The daemon's
- * answers are collected when the side segment's inbox word has changed.  When the daemon is gone,
- * or none answers, the next offer looks again, at most once a second.
+ * One a process, opened when the first connection is offered.  The daemon's answers are collected when the side
+ * segment's inbox word has changed, and not waited for, but for the first one, WELCOME, a moment.  When the daemon is
+ * gone, or none answers, the next offer looks again, at most once a second.
+ *
+ * A daemon may also hang: stopped, or swapped out.  What lies in its queue holds the sockets in there open: their
+ * peers would not learn that this process was killed.  So nothing is offered before the daemon has said WELCOME, nor while
+ * there is something that it has not read, and it has read nothing for HANGS_NS.
  *
  * Before a process that has connections forks, it opens one too: the child's records lie in its side
  * segment, and nobody else would show it to the daemon.  Before it changes its root directory it does,
@@ -29,7 +33,7 @@ void session_note_paths(void);
 /**
  * session_offer - hand @connection's socket @fd to the daemon
  *
- * Return: 0; -ENOENT when no daemon answers (try again later); -EAGAIN when it is busy.
+ * Return: 0; -ENOENT when no daemon answers, or it hangs (try again later); -EAGAIN when it is busy.
  */
 int session_offer(struct connection *connection, int fd);
 
@@ -41,6 +45,9 @@ void session_have(void);
  * @patience_ms: how long it is waited for, once a session
  */
 void session_learn_policy(int patience_ms);
+
+/* session_hangs - does the daemon not read what it is told? */
+bool session_hangs(void);
 
 /* session_check - if the daemon is gone, say so to who relies on what it has (spare.h) */
 void session_check(void);

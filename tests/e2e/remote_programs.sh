@@ -14,7 +14,7 @@ ulimit -n 65536 2>/dev/null
 # (a sanitized daemon that others keep busy is too slow for more: their rendezvous time out)
 crowd=1000
 [ "${SMCU_VARIANT:-release}" = release ] || crowd=400
-many=$((crowd / 4)) # what a busy machine has no time for is TCP
+many=$((crowd / 3)) # what a busy machine has no time for is TCP
 
 hosts_build 9000
 where=$(address b)
