@@ -17,6 +17,7 @@
 #include "shim/clock.h"
 #include "shim/connection.h"
 #include "shim/fd_table.h"
+#include "shim/direct.h"
 #include "shim/libc.h"
 #include "shim/place.h"
 #include "shim/settings.h"
@@ -353,7 +354,7 @@ EXPORT ssize_t send(int fd, const void *buffer, size_t size, int flags)
 
 	libc_ready();
 	call_io_pin_out_of_band(fd, flags);
-	SEND(libc.send(fd, buffer, size, flags), stream_send(connection, fd, &vector, 1, flags));
+	SEND(direct_send(fd, buffer, size, flags), stream_send(connection, fd, &vector, 1, flags));
 }
 
 EXPORT ssize_t sendto(int fd, const void *buffer, size_t size, int flags,

@@ -33,6 +33,7 @@
 #include "ring/ring.h"
 #include "ring/side.h"
 #include "ring/wait.h"
+#include "shim/count.h"
 #include "shim/fd_table.h"
 #include "shim/libc.h"
 #include "shim/smc_name.h"
@@ -181,14 +182,14 @@ void connection_put_last(struct connection *connection);
 
 static inline void connection_put(struct connection *connection)
 {
-	if (atomic_fetch_sub_explicit(&connection->users, 1, memory_order_acq_rel) == 1)
+	if (count_down(&connection->users, count_is_private()))
 		connection_put_last(connection);
 }
 
 /* connection_get_looked_up - the same, after fd_connection() has said @connection */
 static inline struct connection *connection_get_looked_up(struct connection *connection, int fd)
 {
-	atomic_fetch_add(&connection->users, 1);
+	count_up(&connection->users, count_is_private());
 	if (__builtin_expect(fd_connection(fd) == connection, 1))
 		return connection;
 	connection_put(connection);

@@ -2,6 +2,7 @@
 #include "shim/libc.h"
 
 #include <dlfcn.h>
+#include <gnu/libc-version.h>
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -10,9 +11,17 @@
 #include "shim/fd_table.h"
 
 struct libc_table libc;
-bool libc_is_resolved;
+bool libc_is_resolved, libc_send_is_libcs;
 __thread uint32_t libc_thread_id;
 rlim_t fd_soft_limit = RLIM_INFINITY; /* fd_table.h's: asked for before the table is there */
+
+static bool are_of_one_library(const void *one, const void *other)
+{
+	Dl_info of_one, of_other;
+
+	return dladdr(one, &of_one) && dladdr(other, &of_other) &&
+	       of_one.dli_fbase == of_other.dli_fbase;
+}
 
 void libc_resolve(void)
 {
@@ -20,6 +29,8 @@ void libc_resolve(void)
 #define X(type, name, parameters) *(void **)&libc.name = dlsym(RTLD_NEXT, #name);
 	LIBC_FUNCTIONS(X)
 #undef X
+	libc_send_is_libcs =
+		are_of_one_library((void *)libc.send, (void *)gnu_get_libc_version);
 	libc_is_resolved = true;
 }
 

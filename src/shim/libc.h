@@ -115,6 +115,9 @@ struct libc_table {
 extern struct libc_table libc;
 extern bool libc_is_resolved;
 
+/* No other library has put its own send(2) between us and libc. */
+extern bool libc_send_is_libcs;
+
 void libc_resolve(void);
 
 /* libc_ready - called first by every stand-in */

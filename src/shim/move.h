@@ -58,7 +58,7 @@ static inline void move_account(struct connection *connection, int fd, enum way 
 	struct side_record *side = connection->side;
 	struct side_direction *direction = way == DIRECTION_SEND ? &side->send : &side->receive;
 
-	atomic_fetch_add_explicit(&direction->tcp_bytes, n, memory_order_relaxed);
+	count_more(&direction->tcp_bytes, n, count_is_ours(side));
 	side_count_call(direction);
 	if (connection->last_call != way || connection_phase(connection) == PHASE_TCP ||
 	    is_remote(connection) || settings.require)

@@ -59,10 +59,10 @@ stream_kernel_begin(struct connection *connection, enum way way)
 	direction = way == DIRECTION_SEND ? &side->send : &side->receive;
 	latch_begin();
 	/* First count, then look: move_confirm() does it the other way round. */
-	atomic_fetch_add(&direction->in_kernel, 1);
+	count_up(&direction->in_kernel, count_is_ours(side));
 	if (!is_attached(connection) && (way == DIRECTION_SEND || !has_rest(connection)))
 		return true;
-	atomic_fetch_sub(&direction->in_kernel, 1);
+	(void)count_down(&direction->in_kernel, count_is_ours(side));
 	latch_end();
 	return false;
 }
@@ -78,7 +78,7 @@ static inline void stream_kernel_end(struct connection *connection, int fd, enum
 	direction = way == DIRECTION_SEND ? &side->send : &side->receive;
 	if (n > 0)
 		move_account(connection, fd, way, (size_t)n);
-	atomic_fetch_sub(&direction->in_kernel, 1);
+	(void)count_down(&direction->in_kernel, count_is_ours(side));
 	latch_end();
 }
 
