@@ -225,8 +225,8 @@ def wrong_pairs(peer):
 
 
 def clc_in_the_middle(peer):
-    peer.talk.sendall(peer.side())
-    peer.talk.sendall(EYECATCHER + peer.dice.randbytes(300))
+    # (at once: the other side may have had enough after the first)
+    peer.talk.sendall(peer.side() + EYECATCHER + peer.dice.randbytes(300))
 
 
 def data_after_the_end(peer):
