@@ -435,7 +435,7 @@ static void arm_all(struct remotes *remotes)
 /* (each step of it is a turn of the loop: that is pause enough) */
 static void wait_anew(struct remotes *remotes)
 {
-	wait_begin(&remotes->wait, &remotes->habit, AWAKE_YIELDS);
+	wait_begin(&remotes->wait, &remotes->habit, AWAKE_YIELDS, WAIT_PEER_ANYWHERE);
 	remotes->wait.pauses = 0;
 }
 

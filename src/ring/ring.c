@@ -2,6 +2,7 @@
 #include "ring/ring.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/types.h>
@@ -65,8 +66,28 @@ void ring_share(uint32_t rings)
 	atomic_store_explicit(&ring_reach, share, memory_order_relaxed);
 }
 
+void ring_sign(struct ring *ring)
+{
+	atomic_store_explicit(&ring->shared->reader.processor, (uint32_t)sched_getcpu() + 1,
+			      memory_order_relaxed);
+}
+
+void ring_find_reader(struct ring *ring)
+{
+	const uint32_t here = (uint32_t)sched_getcpu() + 1;
+	const uint32_t theirs =
+		atomic_load_explicit(&ring->shared->reader.processor, memory_order_relaxed);
+	enum wait_peer peer = WAIT_PEER_ANYWHERE;
+
+	if (theirs)
+		peer = theirs == here ? WAIT_PEER_HERE : WAIT_PEER_ELSEWHERE;
+	atomic_store_explicit(&ring->peer, (uint8_t)peer, memory_order_relaxed);
+}
+
 static uint32_t reach_of(const struct ring *ring, uint64_t produced)
 {
+	if (ring_reader_at(ring) == WAIT_PEER_HERE)
+		return RING_REACH_HERE;
 	return produced - atomic_load_explicit(&ring->run, memory_order_relaxed) >= RING_STREAM_RUN
 		       ? RING_CACHE_BYTES / 2
 		       : atomic_load_explicit(&ring_reach, memory_order_relaxed);
@@ -100,6 +121,7 @@ ssize_t ring_reserve(struct ring *ring, uint8_t **span)
 	if (consumed < own->seen || consumed > produced)
 		return -EPROTO;
 	own->seen = consumed;
+	ring_find_reader(ring);
 	if (consumed >= own->lap) {
 		offset = produced - own->lap;
 		if (offset == ring->bytes ||

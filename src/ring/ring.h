@@ -35,6 +35,7 @@
 #include <sys/types.h>
 
 #include "ring/side.h"
+#include "ring/wait.h"
 
 /*
  * Where an empty ring goes back to its start.  Writing into lines that still stand in the reader's own
@@ -44,6 +45,7 @@
  */
 #define RING_CACHE_BYTES (4U * 1024U * 1024U)
 #define RING_REACH_LEAST (64U * 1024U)
+#define RING_REACH_HERE (16U * 1024U) /* where both ends run on one processor, and its caches serve both */
 
 /*
  * A *run* is what the writer writes while the reader neither sleeps nor answers.  One of that many
@@ -77,6 +79,7 @@ static inline size_t ring_piece(size_t n)
  * @segment: descriptor of the segment, to map @far from
  * @far_offset: where the far part stands in the segment
  * @run: writing: stream position at which the present run began; readers of our end set it too
+ * @peer: writing: enum wait_peer: where the reader read, when that was last looked at
  */
 struct ring {
 	struct segment_direction *shared;
@@ -87,6 +90,7 @@ struct ring {
 	int segment;
 	uint64_t far_offset;
 	_Atomic uint64_t run;
+	_Atomic uint8_t peer;
 };
 
 /* ring_share - this process has so many rings in use: how far each goes when its reader keeps up */
@@ -124,6 +128,17 @@ void ring_arrived(struct ring *ring, uint64_t position);
  * It has arrived, and not been read.  Return: NULL: no memory.
  */
 const uint8_t *ring_arrived_at(struct ring *ring, uint64_t position);
+
+/* ring_sign - reading: say on which processor, so that the writer may be told by ring_find_reader() */
+void ring_sign(struct ring *ring);
+
+/* ring_find_reader - writing: look where the reader last read, seen from here; and what was seen */
+void ring_find_reader(struct ring *ring);
+
+static inline enum wait_peer ring_reader_at(const struct ring *ring)
+{
+	return (enum wait_peer)atomic_load_explicit(&ring->peer, memory_order_relaxed);
+}
 
 /* ring_publish - make the next @n reserved bytes visible to the reader */
 void ring_publish(struct ring *ring, size_t n);

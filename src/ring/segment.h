@@ -87,9 +87,11 @@ struct segment_writer {
 /**
  * struct segment_reader - cache line of one direction that its reader writes
  * @consumed: stream position after the last byte read
+ * @processor: 1 + the one it last read on; 0: it does not say
  */
 struct segment_reader {
 	_Atomic uint64_t consumed;
+	_Atomic uint32_t processor;
 };
 
 /**

@@ -14,6 +14,12 @@
  * length, one in 128 is followed by a hopeful wait.  For the same reason one wait in 64 takes all the
  * pauses there are before it yields: a yield may cost more than what is waited for.
  *
+ * Two that run on one processor gain nothing by pauses.  Two that wait for each other on two, each among
+ * others that want to run, would be better off on one: what the writer writes still stands in the caches
+ * when the reader reads it, and the kernel's TCP brings them there, since it is where one wakes the other
+ * that the kernel moves threads.  Who only yields is never moved.  So where a yield was enough every time,
+ * that one wait in 64 goes to sleep after its pauses, and is not judged by how long it slept.
+ *
  * The policy is pure: it is told what happened and says what to do next.
  */
 #ifndef SMCU_RING_WAIT_H
@@ -31,6 +37,11 @@
 #define WAIT_LONG_SLEEP_NS 1000000ULL /* and than that: it may be the waking that takes long */
 #define WAIT_SLEEPS_UNQUESTIONED 127U
 
+#define WAIT_CROWDED 4U /* waits in a row that one yield ended: others want this processor */
+
+/* Where the one that is waited for was last seen. */
+enum wait_peer { WAIT_PEER_ANYWHERE = 0, WAIT_PEER_HERE, WAIT_PEER_ELSEWHERE };
+
 enum wait_step { WAIT_PAUSE, WAIT_YIELD, WAIT_SLEEP };
 
 /**
@@ -39,6 +50,7 @@ enum wait_step { WAIT_PAUSE, WAIT_YIELD, WAIT_SLEEP };
  * @pauses: looks worth taking before the first yield: more while they suffice, fewer when not
  * @sleeps: neither short nor long, in a row
  * @waits: since one took all pauses
+ * @crowded: waits in a row that one yield ended, WAIT_CROWDED at most
  *
  * Threads that wait at one place share it, and may lose what another has just learned.
  */
@@ -47,23 +59,28 @@ struct wait_habit {
 	_Atomic uint8_t pauses;
 	_Atomic uint8_t sleeps;
 	_Atomic uint8_t waits;
+	_Atomic uint8_t crowded;
 };
 
 /**
  * struct wait - one wait in progress
  * @habit: of the place
  * @pauses, @yields: steps left
- * @paused: pauses it took
+ * @paused, @yielded: steps it took
+ * @meets: it sleeps so that it may be moved to where its peer is: wait_slept() is not to be told
  */
 struct wait {
 	struct wait_habit *habit;
 	uint32_t pauses;
 	uint32_t yields;
 	uint32_t paused;
+	uint32_t yielded;
+	bool meets;
 };
 
-/* wait_begin - start a wait at a place; @yields: the configured number of yields */
-static inline void wait_begin(struct wait *wait, struct wait_habit *habit, uint32_t yields)
+/* wait_begin - start a wait for @peer at a place; @yields: the configured number of yields */
+static inline void wait_begin(struct wait *wait, struct wait_habit *habit, uint32_t yields,
+			      enum wait_peer peer)
 {
 	const bool hopeless = atomic_load_explicit(&habit->hopeless, memory_order_relaxed);
 	const unsigned int waits = atomic_load_explicit(&habit->waits, memory_order_relaxed) + 1;
@@ -71,12 +88,17 @@ static inline void wait_begin(struct wait *wait, struct wait_habit *habit, uint3
 	const unsigned int pauses =
 		questioned ? WAIT_PAUSES_MOST
 			   : atomic_load_explicit(&habit->pauses, memory_order_relaxed);
+	const bool crowded =
+		atomic_load_explicit(&habit->crowded, memory_order_relaxed) >= WAIT_CROWDED;
 
 	atomic_store_explicit(&habit->waits, questioned ? 0 : (uint8_t)waits, memory_order_relaxed);
 	wait->habit = habit;
-	wait->pauses = hopeless ? 0 : pauses < WAIT_PAUSES_LEAST ? WAIT_PAUSES_LEAST : pauses;
-	wait->paused = 0;
-	wait->yields = hopeless ? 0 : yields;
+	wait->pauses = hopeless || peer == WAIT_PEER_HERE ? 0
+		       : pauses < WAIT_PAUSES_LEAST	  ? WAIT_PAUSES_LEAST
+							  : pauses;
+	wait->paused = wait->yielded = 0;
+	wait->meets = !hopeless && questioned && crowded && peer == WAIT_PEER_ELSEWHERE;
+	wait->yields = hopeless || wait->meets ? 0 : yields;
 }
 
 /* wait_next - nothing there yet: what now? */
@@ -88,6 +110,7 @@ static inline enum wait_step wait_next(struct wait *wait)
 		return WAIT_PAUSE;
 	}
 	if (wait->yields) {
+		wait->yielded++;
 		wait->yields--;
 		return WAIT_YIELD;
 	}
@@ -99,7 +122,9 @@ static inline void wait_found(struct wait *wait)
 {
 	struct wait_habit *habit = wait->habit;
 	unsigned int pauses = atomic_load_explicit(&habit->pauses, memory_order_relaxed);
+	unsigned int crowded = atomic_load_explicit(&habit->crowded, memory_order_relaxed);
 
+	crowded = wait->yielded != 1 ? 0 : crowded < WAIT_CROWDED ? crowded + 1 : WAIT_CROWDED;
 	if (wait->pauses) {
 		pauses = 2 * (pauses > wait->paused ? pauses : wait->paused) + WAIT_PAUSES_LEAST;
 		if (pauses > WAIT_PAUSES_MOST)
@@ -109,6 +134,7 @@ static inline void wait_found(struct wait *wait)
 	}
 	atomic_store_explicit(&habit->hopeless, false, memory_order_relaxed);
 	atomic_store_explicit(&habit->pauses, (uint8_t)pauses, memory_order_relaxed);
+	atomic_store_explicit(&habit->crowded, (uint8_t)crowded, memory_order_relaxed);
 }
 
 /* wait_slept - a sleep at this place took @ns nanoseconds */

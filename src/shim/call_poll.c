@@ -163,7 +163,7 @@ static bool spin(struct polling *polling, uint32_t runs)
 			habit = &polling->connections[i]->habits[DIRECTION_RECEIVE];
 	if (!habit)
 		return false;
-	wait_begin(&wait, habit, settings.wait_yields);
+	wait_begin(&wait, habit, settings.wait_yields, WAIT_PEER_ANYWHERE);
 	do {
 		for (nfds_t i = 0; i < polling->count; i++)
 			if (is_translated(polling, i) &&

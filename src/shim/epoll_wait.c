@@ -300,7 +300,7 @@ static int spin(struct poller *poller, struct epoll_event *events, int most, uin
 	struct wait wait;
 	unsigned int steps = 0;
 
-	wait_begin(&wait, &poller->habit, settings.wait_yields);
+	wait_begin(&wait, &poller->habit, settings.wait_yields, WAIT_PEER_ANYWHERE);
 	do {
 		if (glance(poller)) {
 			if (every < SPINS_PER_LOOK_MOST)

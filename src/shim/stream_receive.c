@@ -115,8 +115,10 @@ static ssize_t ring_take(struct connection *connection, struct place place, size
 			break;
 		done += (size_t)n;
 	}
-	if (done && !peeks)
+	if (done && !peeks) {
+		ring_sign(ring);
 		side_count_call(ring->own);
+	}
 	if (__builtin_expect(is_remote(connection), 0) && !peeks)
 		urgent_after_read(connection, from);
 	lock_drop(&ring->own->lock);

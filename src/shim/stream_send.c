@@ -214,8 +214,13 @@ static ssize_t ring_put(struct connection *connection, struct place place, size_
 {
 	struct ring *ring = &connection->send;
 	_Atomic uint32_t *writing = &our_writer(connection)->writing;
-	/* Each publication to the daemon may become a message of its own, and the next waits for its answer. */
-	const size_t piece = is_remote(connection) ? RING_PIECE : ring_piece(want);
+	/*
+	 * Each publication to the daemon may become a message of its own, and the next waits for its answer;
+	 * a reader on this processor reads nothing before we are done.
+	 */
+	const size_t piece = is_remote(connection) || ring_reader_at(ring) == WAIT_PEER_HERE
+				     ? RING_PIECE
+				     : ring_piece(want);
 	size_t done = 0;
 	ssize_t n = 0;
 

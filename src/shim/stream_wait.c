@@ -171,28 +171,33 @@ static int prepare(struct connection *connection, int fd, enum way way, struct c
 	return 0;
 }
 
-static bool look(struct connection *connection, enum way way, const struct call *call)
+static bool look(struct connection *connection, enum way way, const struct call *call,
+		 struct wait *wait)
 {
-	struct wait wait;
+	struct ring *send = &connection->send;
 
-	wait_begin(&wait, &connection->habits[way], settings.wait_yields);
+	wait_begin(wait, &connection->habits[way], settings.wait_yields, ring_reader_at(send));
 	do {
 		if (may_go_on(connection, way, call)) {
-			wait_found(&wait);
+			wait_found(wait);
+			/* Not after pauses alone: the peer would want its line back at once. */
+			if (wait->yielded && send_has_moved(connection))
+				ring_find_reader(send);
 			return true;
 		}
-		stand_in_prepare(&wait);
-	} while (handler_runs.all == call->before.all && wait_step(&wait));
+		stand_in_prepare(wait);
+	} while (handler_runs.all == call->before.all && wait_step(wait));
 	return false;
 }
 
 int stream_wait(struct connection *connection, int fd, enum way way, struct call *call)
 {
 	struct cleanup cleanup;
+	struct wait wait;
 	uint64_t start;
 	int error;
 
-	if (look(connection, way, call))
+	if (look(connection, way, call, &wait))
 		return 0;
 	error = prepare(connection, fd, way, call);
 	if (error || may_go_on(connection, way, call))
@@ -206,6 +211,7 @@ int stream_wait(struct connection *connection, int fd, enum way way, struct call
 	cleanup_push(&cleanup, abandon, connection);
 	error = sleep_on_bell(connection, fd, way, call);
 	cleanup_pop(&cleanup);
-	wait_slept(&connection->habits[way], now_ns() - start);
+	if (!wait.meets)
+		wait_slept(&connection->habits[way], now_ns() - start);
 	return error;
 }

@@ -98,6 +98,43 @@ static void rings_share_what_they_walk_through(void **state)
 	ring_share(UINT32_MAX);
 }
 
+static void run_on(size_t processor)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(processor, &set);
+	assert_int_equal(sched_setaffinity(0, sizeof(set), &set), 0);
+}
+
+/* Both ends on one processor: few lines, which its caches hold, whether or not it is a stream. */
+static void a_reader_on_this_processor_is_near(void **state)
+{
+	const int here = sched_getcpu();
+	struct channel c;
+	cpu_set_t before;
+
+	(void)state;
+	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
+	run_on((size_t)here);
+	channel_open(&c, RING_BYTES_DEFAULT);
+	ring_find_reader(&c.writer);
+	assert_int_equal(ring_reader_at(&c.writer), WAIT_PEER_ANYWHERE);
+	ring_sign(&c.reader);
+	ring_find_reader(&c.writer);
+	assert_int_equal(ring_reader_at(&c.writer), WAIT_PEER_HERE);
+	for (int i = 0; i < 1000; i++) {
+		assert_int_equal(pattern_write(&c.writer, RING_REACH_HERE), RING_REACH_HERE);
+		assert_int_equal(pattern_read(&c.reader, SIZE_MAX), RING_REACH_HERE);
+	}
+	assert_int_equal(c.own[0].high_water, RING_REACH_HERE);
+	atomic_store(&c.reader.shared->reader.processor, (uint32_t)here + 2);
+	ring_find_reader(&c.writer);
+	assert_int_equal(ring_reader_at(&c.writer), WAIT_PEER_ELSEWHERE);
+	channel_close(&c);
+	assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
+}
+
 static void one_unread_byte_keeps_an_unfull_lap_going(void **state)
 {
 	struct channel c;
@@ -508,6 +545,7 @@ int main(void)
 		cmocka_unit_test(a_fresh_ring_is_empty),
 		cmocka_unit_test(an_empty_ring_goes_back_to_its_start),
 		cmocka_unit_test(rings_share_what_they_walk_through),
+		cmocka_unit_test(a_reader_on_this_processor_is_near),
 		cmocka_unit_test(one_unread_byte_keeps_an_unfull_lap_going),
 		cmocka_unit_test(a_full_ring_takes_nothing_until_something_is_read),
 		cmocka_unit_test(the_last_byte_of_the_ring_is_used),

@@ -12,14 +12,14 @@ static void a_hopeful_waiter_pauses_then_yields_then_sleeps(void **state)
 	struct wait wait;
 
 	(void)state;
-	wait_begin(&wait, &habit, 3);
+	wait_begin(&wait, &habit, 3, WAIT_PEER_ANYWHERE);
 	for (unsigned int i = 0; i < WAIT_PAUSES_LEAST; i++)
 		assert_int_equal(wait_next(&wait), WAIT_PAUSE);
 	for (unsigned int i = 0; i < 3; i++)
 		assert_int_equal(wait_next(&wait), WAIT_YIELD);
 	for (unsigned int i = 0; i < 5; i++)
 		assert_int_equal(wait_next(&wait), WAIT_SLEEP);
-	wait_begin(&wait, &habit, 0);
+	wait_begin(&wait, &habit, 0, WAIT_PEER_ANYWHERE);
 	for (unsigned int i = 0; i < WAIT_PAUSES_LEAST; i++)
 		assert_int_equal(wait_next(&wait), WAIT_PAUSE);
 	assert_int_equal(wait_next(&wait), WAIT_SLEEP);
@@ -31,7 +31,7 @@ static void a_hopeless_waiter_sleeps_at_once(void **state)
 	struct wait wait;
 
 	(void)state;
-	wait_begin(&wait, &habit, UINT32_MAX);
+	wait_begin(&wait, &habit, UINT32_MAX, WAIT_PEER_ANYWHERE);
 	assert_int_equal(wait_next(&wait), WAIT_SLEEP);
 	assert_int_equal(wait_next(&wait), WAIT_SLEEP);
 }
@@ -51,7 +51,7 @@ static void the_habit_follows_the_length_of_the_sleep(void **state)
 	wait_slept(&habit, 0);
 	assert_false(habit.hopeless);
 	habit.hopeless = true;
-	wait_begin(&wait, &habit, 1);
+	wait_begin(&wait, &habit, 1, WAIT_PEER_ANYWHERE);
 	wait_found(&wait);
 	assert_false(habit.hopeless);
 }
@@ -85,7 +85,7 @@ static void two_that_sleep_find_out_that_neither_has_to(void **state)
 		struct wait wait;
 		uint64_t gap = answer + (habits[(i + 1) % 2].hopeless ? waking : 0), now = 0;
 
-		wait_begin(&wait, &habits[i % 2], WAIT_YIELDS_DEFAULT);
+		wait_begin(&wait, &habits[i % 2], WAIT_YIELDS_DEFAULT, WAIT_PEER_ANYWHERE);
 		while (now < gap && wait_next(&wait) != WAIT_SLEEP)
 			now += 700;
 		if (now >= gap) {
@@ -113,7 +113,7 @@ static void two_that_yield_find_out_that_neither_has_to(void **state)
 
 		if (i == 1000)
 			before = yields;
-		wait_begin(&wait, &habits[i % 2], WAIT_YIELDS_DEFAULT);
+		wait_begin(&wait, &habits[i % 2], WAIT_YIELDS_DEFAULT, WAIT_PEER_ANYWHERE);
 		while (now < gap)
 			if (wait_next(&wait) == WAIT_PAUSE) {
 				now += pause;
@@ -128,13 +128,63 @@ static void two_that_yield_find_out_that_neither_has_to(void **state)
 	assert_int_equal(yields, before);
 }
 
+static void no_pause_waits_for_who_runs_here(void **state)
+{
+	struct wait_habit habit = {.pauses = WAIT_PAUSES_MOST};
+	struct wait wait;
+
+	(void)state;
+	for (unsigned int i = 0; i < 3 * WAIT_WAITS_UNQUESTIONED; i++) {
+		wait_begin(&wait, &habit, 2, WAIT_PEER_HERE);
+		assert_false(wait.meets);
+		assert_int_equal(wait_next(&wait), WAIT_YIELD);
+		wait_found(&wait);
+	}
+	assert_int_equal(habit.pauses, WAIT_PAUSES_MOST);
+}
+
+/* Waits for @peer that @yields of them end; how many of the waits slept so that they may be moved. */
+static unsigned int meet(enum wait_peer peer, unsigned int yields, unsigned int rounds)
+{
+	struct wait_habit habit = {.pauses = 0};
+	unsigned int slept = 0;
+
+	for (unsigned int i = 0; i < rounds; i++) {
+		struct wait wait;
+		unsigned int yielded = 0;
+		enum wait_step step = WAIT_PAUSE;
+
+		wait_begin(&wait, &habit, WAIT_YIELDS_DEFAULT, peer);
+		while (yielded < yields && (step = wait_next(&wait)) != WAIT_SLEEP)
+			yielded += step == WAIT_YIELD;
+		assert_int_equal(step == WAIT_SLEEP, wait.meets);
+		if (!wait.meets)
+			wait_found(&wait);
+		slept += wait.meets;
+	}
+	assert_false(habit.hopeless);
+	return slept;
+}
+
+static void who_is_crowded_sleeps_to_be_moved_to_its_peer(void **state)
+{
+	const unsigned int rounds = 10 * (WAIT_WAITS_UNQUESTIONED + 1);
+
+	(void)state;
+	assert_int_equal(meet(WAIT_PEER_ELSEWHERE, 1, rounds), 10);
+	/* One yield is not enough: nobody else wanted the processor. */
+	assert_int_equal(meet(WAIT_PEER_ELSEWHERE, 2, rounds), 0);
+	assert_int_equal(meet(WAIT_PEER_HERE, 1, rounds), 0);
+	assert_int_equal(meet(WAIT_PEER_ANYWHERE, 1, rounds), 0);
+}
+
 static void a_step_tells_when_to_sleep(void **state)
 {
 	struct wait_habit habit = {.hopeless = false};
 	struct wait wait;
 
 	(void)state;
-	wait_begin(&wait, &habit, 4);
+	wait_begin(&wait, &habit, 4, WAIT_PEER_ANYWHERE);
 	for (unsigned int i = 0; i < WAIT_PAUSES_LEAST + 4; i++)
 		assert_true(wait_step(&wait));
 	assert_false(wait_step(&wait));
@@ -156,7 +206,7 @@ static unsigned int live(struct wait_habit *habit, uint64_t gap, unsigned int ro
 		uint64_t now = 0;
 		enum wait_step step = WAIT_PAUSE;
 
-		wait_begin(&wait, habit, WAIT_YIELDS_DEFAULT);
+		wait_begin(&wait, habit, WAIT_YIELDS_DEFAULT, WAIT_PEER_ANYWHERE);
 		while (now < gap && (step = wait_next(&wait)) != WAIT_SLEEP) {
 			now += step == WAIT_PAUSE ? 50 : 500;
 			++*looks;
@@ -199,6 +249,8 @@ int main(void)
 		cmocka_unit_test(a_row_of_sleeps_that_may_be_mere_waking_is_questioned),
 		cmocka_unit_test(two_that_sleep_find_out_that_neither_has_to),
 		cmocka_unit_test(two_that_yield_find_out_that_neither_has_to),
+		cmocka_unit_test(no_pause_waits_for_who_runs_here),
+		cmocka_unit_test(who_is_crowded_sleeps_to_be_moved_to_its_peer),
 		cmocka_unit_test(a_step_tells_when_to_sleep),
 		cmocka_unit_test(what_is_idle_stops_looking_and_what_is_busy_starts_again),
 	};
