@@ -45,7 +45,10 @@
  */
 #define RING_CACHE_BYTES (4U * 1024U * 1024U)
 #define RING_REACH_LEAST (64U * 1024U)
-#define RING_REACH_HERE (16U * 1024U) /* where both ends run on one processor, and its caches serve both */
+
+/* Where both ends run on one processor, its caches serve both: how far to go, and how far ahead. */
+#define RING_REACH_HERE (16U * 1024U)
+#define RING_UNREAD_HERE (256U * 1024U)
 
 /*
  * A *run* is what the writer writes while the reader neither sleeps nor answers.  One of that many

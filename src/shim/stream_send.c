@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 
 #include "ring/lock.h"
 #include "shim/bell.h"
@@ -182,6 +183,13 @@ static void abandon_put(void *context)
 	connection_put(connection);
 }
 
+/* A reader on this processor is to read while the caches still have what it reads. */
+static void give_way(const struct ring *ring)
+{
+	if (ring_reader_at(ring) == WAIT_PEER_HERE && ring_unread(ring) >= RING_UNREAD_HERE)
+		sched_yield();
+}
+
 /* The lock, for who is about to put bytes into the ring.  -EDEADLK; -ESTALE: it is TCP's now. */
 static inline __attribute__((always_inline)) int begin_put(struct connection *connection)
 {
@@ -241,6 +249,7 @@ static ssize_t ring_put(struct connection *connection, struct place place, size_
 			atomic_store_explicit(writing, 0, memory_order_relaxed);
 		ring_publish(ring, (size_t)n);
 		bell_tell_reader(connection);
+		give_way(ring);
 	}
 	if (done != want)
 		atomic_store_explicit(writing, 0, memory_order_relaxed);
