@@ -37,6 +37,7 @@
 #define WAIT_LONG_SLEEP_NS 1000000ULL /* and than that: it may be the waking that takes long */
 #define WAIT_SLEEPS_UNQUESTIONED 127U
 
+#define WAIT_PLACES_A_STEP 64U /* looked at in the time of a yield */
 #define WAIT_CROWDED 4U /* waits in a row that one yield ended: others want this processor */
 
 /* Where the one that is waited for was last seen. */
@@ -115,6 +116,14 @@ static inline enum wait_step wait_next(struct wait *wait)
 		return WAIT_YIELD;
 	}
 	return WAIT_SLEEP;
+}
+
+/* wait_looked - that look took in @places, many of which take as long as a yield */
+static inline void wait_looked(struct wait *wait, uint32_t places)
+{
+	const uint32_t steps = places / WAIT_PLACES_A_STEP;
+
+	wait->yields = wait->yields > steps ? wait->yields - steps : 0;
 }
 
 /* wait_found - it came while we were looking */

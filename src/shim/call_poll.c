@@ -171,6 +171,7 @@ static bool spin(struct polling *polling, uint32_t runs)
 				wait_found(&wait);
 				return true;
 			}
+		wait_looked(&wait, (uint32_t)polling->count);
 		stand_in_prepare(&wait);
 	} while (handler_runs.all == runs && wait_step(&wait));
 	return false;

@@ -277,13 +277,15 @@ static int harvest_rings(struct poller *poller, struct epoll_event *events, int 
 	return first + n;
 }
 
-static bool glance(struct poller *poller)
+/* @looks: set to how many were looked at */
+static bool glance(struct poller *poller, uint32_t *looks)
 {
 	bool found = false;
 
+	*looks = 0;
 	if (latch_take(&poller->lock) < 0)
 		return false;
-	for (struct watch *watch = poller->hot; watch && !found; watch = watch->next)
+	for (struct watch *watch = poller->hot; watch && !found; watch = watch->next, ++*looks)
 		found = watch_glance(watch);
 	latch_drop(&poller->lock);
 	return found;
@@ -299,10 +301,11 @@ static int spin(struct poller *poller, struct epoll_event *events, int most, uin
 	const uint32_t every = atomic_load_explicit(&poller->vain_asks, memory_order_relaxed) + 1;
 	struct wait wait;
 	unsigned int steps = 0;
+	uint32_t looks;
 
 	wait_begin(&wait, &poller->habit, settings.wait_yields, WAIT_PEER_ANYWHERE);
 	do {
-		if (glance(poller)) {
+		if (glance(poller, &looks)) {
 			if (every < SPINS_PER_LOOK_MOST)
 				atomic_store_explicit(&poller->vain_asks, every,
 						      memory_order_relaxed);
@@ -317,6 +320,7 @@ static int spin(struct poller *poller, struct epoll_event *events, int most, uin
 				return n;
 			}
 		}
+		wait_looked(&wait, looks);
 		stand_in_prepare(&wait);
 	} while (handler_runs.all == runs && wait_step(&wait));
 	return -1;

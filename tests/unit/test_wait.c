@@ -128,6 +128,26 @@ static void two_that_yield_find_out_that_neither_has_to(void **state)
 	assert_int_equal(yields, before);
 }
 
+static void who_looks_at_many_looks_less_often(void **state)
+{
+	const unsigned int many = 10 * WAIT_PLACES_A_STEP, few = WAIT_PLACES_A_STEP - 1;
+	struct wait_habit habit = {.hopeless = false};
+	unsigned int looks[2] = {0, 0};
+
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++) {
+		struct wait wait;
+
+		wait_begin(&wait, &habit, WAIT_YIELDS_DEFAULT, WAIT_PEER_ANYWHERE);
+		do {
+			looks[i]++;
+			wait_looked(&wait, i ? many : few);
+		} while (wait_next(&wait) != WAIT_SLEEP);
+	}
+	assert_int_equal(looks[0], 1 + WAIT_PAUSES_LEAST + WAIT_YIELDS_DEFAULT);
+	assert_in_range(looks[1], 1 + WAIT_PAUSES_LEAST, looks[0] / 9);
+}
+
 static void no_pause_waits_for_who_runs_here(void **state)
 {
 	struct wait_habit habit = {.pauses = WAIT_PAUSES_MOST};
@@ -249,6 +269,7 @@ int main(void)
 		cmocka_unit_test(a_row_of_sleeps_that_may_be_mere_waking_is_questioned),
 		cmocka_unit_test(two_that_sleep_find_out_that_neither_has_to),
 		cmocka_unit_test(two_that_yield_find_out_that_neither_has_to),
+		cmocka_unit_test(who_looks_at_many_looks_less_often),
 		cmocka_unit_test(no_pause_waits_for_who_runs_here),
 		cmocka_unit_test(who_is_crowded_sleeps_to_be_moved_to_its_peer),
 		cmocka_unit_test(a_step_tells_when_to_sleep),
