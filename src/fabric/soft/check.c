@@ -12,9 +12,11 @@ static const struct roce_ids *ids_for(struct soft_device *device, size_t size)
 	return &device->ids[place];
 }
 
-static uint32_t icrc_of(const struct soft_datagram *datagram, uint16_t fragment)
+static uint32_t icrc_of(struct soft_device *device, const struct soft_datagram *datagram,
+			uint16_t fragment)
 {
-	uint32_t icrc = roce_icrc_begin(&datagram->path, 0, fragment, datagram->size);
+	uint32_t icrc = heading_icrc(device->headings, &datagram->path, 0, fragment,
+				     datagram->size);
 
 	return roce_icrc_packet(icrc, datagram->bytes, datagram->size - ROCE_ICRC_SIZE);
 }
@@ -23,7 +25,7 @@ static uint32_t icrc_of(const struct soft_datagram *datagram, uint16_t fragment)
 static bool explain(struct soft_device *device, const struct soft_datagram *datagram, uint32_t icrc,
 		    bool *own_kind)
 {
-	uint32_t difference = icrc ^ icrc_of(datagram, ROCE_DONT_FRAGMENT);
+	uint32_t difference = icrc ^ icrc_of(device, datagram, ROCE_DONT_FRAGMENT);
 	const struct roce_ids *ids;
 	uint16_t id;
 
@@ -35,7 +37,7 @@ static bool explain(struct soft_device *device, const struct soft_datagram *data
 		*own_kind = id < SOFT_TRAIN_COUNT;
 		return true;
 	}
-	return roce_ids_solve(ids, icrc ^ icrc_of(datagram, 0), &id);
+	return roce_ids_solve(ids, icrc ^ icrc_of(device, datagram, 0), &id);
 }
 
 bool check_icrc(struct soft_pair *pair, const struct soft_datagram *datagram, uint32_t icrc)
@@ -44,7 +46,7 @@ bool check_icrc(struct soft_pair *pair, const struct soft_datagram *datagram, ui
 	bool own_kind = true, trusted;
 
 	if (!roce_gid_is_ipv4(datagram->path.source))
-		return icrc == icrc_of(datagram, 0); /* what is not known of IPv6 is not covered */
+		return icrc == icrc_of(device, datagram, 0); /* what is not known of IPv6 is not covered */
 	if (!explain(device, datagram, icrc, &own_kind))
 		return false;
 	trusted = pair->own_kind == CHECK_TRUST;

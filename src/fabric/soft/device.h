@@ -29,6 +29,7 @@
 #define SMCU_FABRIC_SOFT_DEVICE_H
 
 #include "fabric/base.h"
+#include "fabric/soft/heading.h"
 #include "fabric/soft/requester.h"
 #include "fabric/soft/responder.h"
 #include "wire/roce.h"
@@ -124,6 +125,7 @@ struct soft_pair {
  * @train: the one that is being filled, or NULL
  * @train_max: datagrams that a train may have
  * @ids: how identifications enter the ICRC of some lengths; @id_lengths: which; 0: none
+ * @headings: see heading.h
  */
 struct soft_device {
 	struct base_device base;
@@ -140,6 +142,7 @@ struct soft_device {
 	TAILQ_HEAD(soft_timed, soft_pair) timed;
 	struct roce_ids ids[SOFT_IDS_CACHED];
 	size_t id_lengths[SOFT_IDS_CACHED];
+	struct heading headings[HEADINGS];
 	struct soft_counters counters;
 };
 

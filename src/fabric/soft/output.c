@@ -44,8 +44,8 @@ uint8_t *output_begin(struct soft_device *device, const struct soft_pair *pair, 
 void output_end(struct soft_device *device, uint8_t *packet, uint32_t size)
 {
 	struct soft_train *train = device->train;
-	uint32_t icrc =
-		roce_icrc_begin(&train->path, (uint16_t)train->count, ROCE_DONT_FRAGMENT, size);
+	uint32_t icrc = heading_icrc(device->headings, &train->path, (uint16_t)train->count,
+				     ROCE_DONT_FRAGMENT, size);
 
 	icrc = roce_icrc_packet(icrc, packet, size - ROCE_ICRC_SIZE);
 	roce_icrc_put(icrc, packet + size - ROCE_ICRC_SIZE);
