@@ -15,6 +15,7 @@
 #include "daemon/stats.h"
 #include "ring/segment.h"
 
+#define BUSY_TURNS 2U /* before the processor is given away */
 #define AWAKE_YIELDS 100U /* turns without anything new before it sleeps */
 #define QUIET_TURNS 2U /* before what can wait is done */
 #define PUT_OFF_MOST 4U /* turns: who connects often waits for what is given back */
@@ -491,9 +492,11 @@ bool remotes_rest(struct apps *apps, bool busy)
 		remotes->quiet = 0;
 		if (++remotes->put_off == PUT_OFF_MOST)
 			remotes_finish(apps);
-		sched_yield(); /* to who waits for the news */
+		if (++remotes->busy % BUSY_TURNS == 0)
+			sched_yield(); /* to who waits for the news */
 		return true;
 	}
+	remotes->busy = 0;
 	if (++remotes->quiet >= QUIET_TURNS)
 		remotes_finish(apps);
 	if (wait_step(&remotes->wait))

@@ -70,7 +70,7 @@ struct session;
  * @all: of struct remote; @count: how many
  * @active: those to be looked at in the next turn
  * @late: those with something to do that can wait; @put_off: turns for which it did
- * @quiet: turns in a row in which nothing was new
+ * @quiet, @busy: turns in a row in which nothing, and something, was new
  * @awake: they are being looked at; else all bells are armed, since @asleep_since (ns)
  * @touched: something has happened to one of them since the last look
  * @news: something was new in this turn
@@ -84,6 +84,7 @@ struct remotes {
 	struct list late;
 	unsigned int put_off;
 	unsigned int quiet;
+	unsigned int busy;
 	unsigned int count;
 	bool awake;
 	bool touched;

@@ -149,6 +149,7 @@ void remote_release(struct remote *remote, uint64_t position)
 		if ((uint64_t)n > position - at)
 			n = (ssize_t)(position - at);
 		ring_release(&remote->send, (size_t)n);
+		ring_sign(&remote->send);
 	}
 	remote_wake_writer(remote, before);
 }

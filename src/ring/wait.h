@@ -38,7 +38,8 @@
 #define WAIT_SLEEPS_UNQUESTIONED 127U
 
 #define WAIT_PLACES_A_STEP 64U /* looked at in the time of a yield */
-#define WAIT_CROWDED 4U /* waits in a row that one yield ended: others want this processor */
+#define WAIT_YIELDS_CROWDED 4U /* a wait that so many end, after all pauses: others want this processor */
+#define WAIT_CROWDED 4U /* such waits in a row, before it is believed */
 
 /* Where the one that is waited for was last seen. */
 enum wait_peer { WAIT_PEER_ANYWHERE = 0, WAIT_PEER_HERE, WAIT_PEER_ELSEWHERE };
@@ -133,7 +134,10 @@ static inline void wait_found(struct wait *wait)
 	unsigned int pauses = atomic_load_explicit(&habit->pauses, memory_order_relaxed);
 	unsigned int crowded = atomic_load_explicit(&habit->crowded, memory_order_relaxed);
 
-	crowded = wait->yielded != 1 ? 0 : crowded < WAIT_CROWDED ? crowded + 1 : WAIT_CROWDED;
+	if (wait->yielded == 0 || wait->yielded > WAIT_YIELDS_CROWDED)
+		crowded = 0;
+	else if (crowded < WAIT_CROWDED)
+		crowded++;
 	if (wait->pauses) {
 		pauses = 2 * (pauses > wait->paused ? pauses : wait->paused) + WAIT_PAUSES_LEAST;
 		if (pauses > WAIT_PAUSES_MOST)

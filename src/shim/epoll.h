@@ -68,6 +68,8 @@
  * @asked_at: when the kernel was last asked without waiting, nanoseconds
  * @rings_first: it had enough for all the program's room then: next it is the rings' turn
  * @habit: of waiting here; @vain_asks: waits since the kernel had something when it was asked meanwhile
+ * @peer: enum wait_peer: where that was which a wait last was for
+ * @meets: who goes to sleep now does so to be moved there (struct wait)
  * @next_free: link of the pool
  */
 struct poller {
@@ -95,6 +97,8 @@ struct poller {
 	_Atomic bool rings_first;
 	struct wait_habit habit;
 	_Atomic uint32_t vain_asks;
+	_Atomic uint8_t peer;
+	_Atomic bool meets;
 	struct poller *next_free;
 };
 

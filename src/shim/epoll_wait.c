@@ -277,16 +277,29 @@ static int harvest_rings(struct poller *poller, struct epoll_event *events, int 
 	return first + n;
 }
 
+/* Where is that of which there is news?  Not after pauses alone: it would want its line back at once. */
+static void find_peer(struct poller *poller, struct connection *connection)
+{
+	if (!send_has_moved(connection))
+		return;
+	ring_find_reader(&connection->send);
+	atomic_store_explicit(&poller->peer, (uint8_t)ring_reader_at(&connection->send),
+			      memory_order_relaxed);
+}
+
 /* @looks: set to how many were looked at */
-static bool glance(struct poller *poller, uint32_t *looks)
+static bool glance(struct poller *poller, const struct wait *wait, uint32_t *looks)
 {
 	bool found = false;
 
 	*looks = 0;
 	if (latch_take(&poller->lock) < 0)
 		return false;
-	for (struct watch *watch = poller->hot; watch && !found; watch = watch->next, ++*looks)
+	for (struct watch *watch = poller->hot; watch && !found; watch = watch->next, ++*looks) {
 		found = watch_glance(watch);
+		if (found && wait->yielded)
+			find_peer(poller, watch->connection);
+	}
 	latch_drop(&poller->lock);
 	return found;
 }
@@ -303,9 +316,10 @@ static int spin(struct poller *poller, struct epoll_event *events, int most, uin
 	unsigned int steps = 0;
 	uint32_t looks;
 
-	wait_begin(&wait, &poller->habit, settings.wait_yields, WAIT_PEER_ANYWHERE);
+	wait_begin(&wait, &poller->habit, settings.wait_yields,
+		   (enum wait_peer)atomic_load_explicit(&poller->peer, memory_order_relaxed));
 	do {
-		if (glance(poller, &looks)) {
+		if (glance(poller, &wait, &looks)) {
 			if (every < SPINS_PER_LOOK_MOST)
 				atomic_store_explicit(&poller->vain_asks, every,
 						      memory_order_relaxed);
@@ -323,6 +337,7 @@ static int spin(struct poller *poller, struct epoll_event *events, int most, uin
 		wait_looked(&wait, looks);
 		stand_in_prepare(&wait);
 	} while (handler_runs.all == runs && wait_step(&wait));
+	atomic_store_explicit(&poller->meets, wait.meets, memory_order_relaxed);
 	return -1;
 }
 
@@ -475,7 +490,7 @@ static int sleep_in_kernel(struct poller *poller, int epoll, struct epoll_event 
 	settle_offers(poller);
 	if (poller)
 		atomic_fetch_sub(&poller->sleepers, 1);
-	if (start)
+	if (start && !atomic_load_explicit(&poller->meets, memory_order_relaxed))
 		wait_slept(&poller->habit, now_ns() - start);
 	return n < 0 ? -errno : n;
 }

@@ -184,9 +184,12 @@ static void abandon_put(void *context)
 }
 
 /* A reader on this processor is to read while the caches still have what it reads. */
-static void give_way(const struct ring *ring)
+static void give_way(const struct connection *connection)
 {
-	if (ring_reader_at(ring) == WAIT_PEER_HERE && ring_unread(ring) >= RING_UNREAD_HERE)
+	const struct ring *ring = &connection->send;
+
+	if (ring_reader_at(ring) == WAIT_PEER_HERE && !is_remote(connection) &&
+	    ring_unread(ring) >= RING_UNREAD_HERE)
 		sched_yield();
 }
 
@@ -249,7 +252,7 @@ static ssize_t ring_put(struct connection *connection, struct place place, size_
 			atomic_store_explicit(writing, 0, memory_order_relaxed);
 		ring_publish(ring, (size_t)n);
 		bell_tell_reader(connection);
-		give_way(ring);
+		give_way(connection);
 	}
 	if (done != want)
 		atomic_store_explicit(writing, 0, memory_order_relaxed);
