@@ -379,6 +379,9 @@ static bool turn(struct remote *remote)
 		watch(remote);
 	if (!news && is_left_alone(remote))
 		return false;
+	if (news && remote->phase == REMOTE_SMC)
+		follow_saw(&remote->apps->remotes.follow,
+			   ring_reader_processor(&remote->receive));
 	if (look_again(remote, news) && list_empty(&remote->of_active))
 		list_append(&remote->apps->remotes.active, &remote->of_active);
 	return news;
@@ -492,6 +495,7 @@ bool remotes_rest(struct apps *apps, bool busy)
 		remotes->quiet = 0;
 		if (++remotes->put_off == PUT_OFF_MOST)
 			remotes_finish(apps);
+		follow_turn(&remotes->follow);
 		if (++remotes->busy % BUSY_TURNS == 0)
 			sched_yield(); /* to who waits for the news */
 		return true;

@@ -52,6 +52,7 @@
 #include <sys/types.h>
 
 #include "control/message.h"
+#include "daemon/follow.h"
 #include "daemon/loop.h"
 #include "daemon/remote_bell.h"
 #include "proto/connection.h"
@@ -77,6 +78,7 @@ struct session;
  * @maps: segments that are mapped; @maps_most: from so many on connections are declined
  * @deserted: kept segments that the shim has given up
  * @wait: how long to look in vain; @habit: what was learned about it
+ * @follow: where the apps are
  */
 struct remotes {
 	struct list all;
@@ -95,6 +97,7 @@ struct remotes {
 	uint64_t asleep_since;
 	struct wait wait;
 	struct wait_habit habit;
+	struct follow follow;
 };
 
 /* remotes_open - none yet; takes part in the loop */

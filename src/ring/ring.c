@@ -74,13 +74,11 @@ void ring_sign(struct ring *ring)
 
 void ring_find_reader(struct ring *ring)
 {
-	const uint32_t here = (uint32_t)sched_getcpu() + 1;
-	const uint32_t theirs =
-		atomic_load_explicit(&ring->shared->reader.processor, memory_order_relaxed);
+	const int theirs = ring_reader_processor(ring);
 	enum wait_peer peer = WAIT_PEER_ANYWHERE;
 
-	if (theirs)
-		peer = theirs == here ? WAIT_PEER_HERE : WAIT_PEER_ELSEWHERE;
+	if (theirs >= 0)
+		peer = theirs == sched_getcpu() ? WAIT_PEER_HERE : WAIT_PEER_ELSEWHERE;
 	atomic_store_explicit(&ring->peer, (uint8_t)peer, memory_order_relaxed);
 }
 

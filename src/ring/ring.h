@@ -138,6 +138,12 @@ void ring_sign(struct ring *ring);
 /* ring_find_reader - writing: look where the reader last read, seen from here; and what was seen */
 void ring_find_reader(struct ring *ring);
 
+/* ring_reader_processor - where the reader last read; -1: it does not say */
+static inline int ring_reader_processor(const struct ring *ring)
+{
+	return (int)atomic_load_explicit(&ring->shared->reader.processor, memory_order_relaxed) - 1;
+}
+
 static inline enum wait_peer ring_reader_at(const struct ring *ring)
 {
 	return (enum wait_peer)atomic_load_explicit(&ring->peer, memory_order_relaxed);
