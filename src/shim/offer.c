@@ -92,7 +92,7 @@ static bool may_offer(const struct connection *connection)
 {
 	if (settings.sandboxed || atomic_load(&connection->offer) == OFFER_NEVER)
 		return false;
-	session_learn_policy(OFFER_PATIENCE_MS);
+	session_learn_policy();
 	return settings.offer && !session_hangs() &&
 	       segment_file_may_be(segment_size(settings.ring_bytes));
 }

@@ -6,7 +6,7 @@
  *
  * Before connect(2) and listen(2) a socket is *opted in*: the kernel side of the TCP option is asked to put
  * the SMC option into its SYN or SYN-ACK (bpf/tcp_option.h).  That is done when the daemon's policy says so;
- * a session is opened to learn it, and the first one gets OFFER_PATIENCE_MS to say so.  Not opted in are
+ * a session is opened to learn it, and the first one gets SESSION_PATIENCE_MS to say so.  Not opted in are
  * connections to this host, ports and addresses that the daemon's rules deny (rules.h), and sockets that TCP alone
  * can serve (offer_note_option()).
  *
@@ -27,8 +27,6 @@
 #include <sys/socket.h>
 
 #include "shim/connection.h"
-
-#define OFFER_PATIENCE_MS 200
 
 enum offer { OFFER_NOT = 0, OFFER_NEVER, OFFER_MADE, OFFER_SETTLING, OFFER_OVER, OFFER_WITHDRAWN };
 

@@ -253,7 +253,7 @@ void remote_hand_over(struct connection *connection, int fd)
 	const char *why = NULL;
 
 	connection_describe(connection, fd);
-	session_learn_policy(OFFER_PATIENCE_MS); /* of a child, which has no session yet */
+	session_learn_policy(); /* of a child, which has no session yet */
 	if (!connection->side)
 		why = "no memory";
 	else if (!settings.rendezvous)

@@ -32,7 +32,6 @@
 #define CROWD_NS 6000000000ULL /* the peer waits for so long for what the daemon is to say */
 #define CROWD_LOOK_MS 10
 #define HANGS_NS 100000000ULL /* a daemon that reads nothing of what there is for so long */
-#define WELCOME_PATIENCE_MS 200
 
 static _Atomic uint32_t lock;
 static _Atomic int session = -1;
@@ -431,17 +430,17 @@ void session_collect(void)
 }
 
 /* With the lock.  Once a session; other messages may come first. */
-static void await_welcome(int patience_ms)
+static void await_welcome(void)
 {
 	struct pollfd answer = {.fd = session, .events = POLLIN};
 
-	while (session >= 0 && !welcomed && !waited && wait_for(&answer, patience_ms) > 0)
+	while (session >= 0 && !welcomed && !waited && wait_for(&answer, SESSION_PATIENCE_MS) > 0)
 		collect_all();
 	waited = true;
 	collect_all();
 }
 
-void session_learn_policy(int patience_ms)
+void session_learn_policy(void)
 {
 	const int saved = errno;
 
@@ -450,7 +449,7 @@ void session_learn_policy(int patience_ms)
 	    latch_take(&lock) < 0)
 		return;
 	if (session >= 0 || open_session() == 0)
-		await_welcome(patience_ms);
+		await_welcome();
 	latch_drop(&lock);
 	errno = saved;
 }
@@ -474,7 +473,7 @@ static bool have_daemon(void)
 	if (session < 0 && open_session() < 0)
 		return false;
 	if (!welcomed && !waited)
-		await_welcome(WELCOME_PATIENCE_MS);
+		await_welcome();
 	return session >= 0 && welcomed && !hangs();
 }
 

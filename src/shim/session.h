@@ -40,11 +40,10 @@ int session_offer(struct connection *connection, int fd);
 /* session_have - open one if there is none */
 void session_have(void);
 
-/**
- * session_learn_policy - open a session if there is none, and let a new one say what its daemon wants
- * @patience_ms: how long it is waited for, once a session
- */
-void session_learn_policy(int patience_ms);
+#define SESSION_PATIENCE_MS 200 /* how long a new session's daemon may take to say what it wants */
+
+/* session_learn_policy - open a session if there is none, and let a new one say what its daemon wants */
+void session_learn_policy(void);
 
 /* session_hangs - does the daemon not read what it is told? */
 bool session_hangs(void);

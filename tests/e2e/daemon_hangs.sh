@@ -55,4 +55,6 @@ kill -STOP "$daemon"
 nothing_differs
 kill -CONT "$daemon"
 verdict nothing_has_moved "$(statistic moved)" 0
+timeout 60 env LD_PRELOAD="$preload" SMCU_MOVE_AFTER=0 python3 "$(dirname "$0")/hung_again.py" "$daemon"
+verdict what_comes_after_it_hangs_moves_again "$? $(statistic moved)" "0 4"
 finish
