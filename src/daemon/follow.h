@@ -8,8 +8,8 @@
  * there are fewer processors than threads that want to run, the daemon had better run where its app does, and
  * take turns with it, than take turns with strangers, or with another daemon.  The kernel would find that out
  * by who wakes whom, but in a busy exchange nobody sleeps.  So the daemon looks: if in FOLLOW_TURNS busy turns
- * most of what was new came from one app after another that ran elsewhere, and others wanted this processor, it
- * goes to where the last one ran.  It may be moved from there again by the kernel as it likes.
+ * most of what was new came from apps that ran elsewhere, and others wanted this processor, it goes to where the
+ * last one ran.  From there the kernel may move it again as it likes.
  */
 #ifndef SMCU_DAEMON_FOLLOW_H
 #define SMCU_DAEMON_FOLLOW_H

@@ -380,8 +380,7 @@ static bool turn(struct remote *remote)
 	if (!news && is_left_alone(remote))
 		return false;
 	if (news && remote->phase == REMOTE_SMC)
-		follow_saw(&remote->apps->remotes.follow,
-			   ring_reader_processor(&remote->receive));
+		follow_saw(&remote->apps->remotes.follow, ring_reader_processor(&remote->receive));
 	if (look_again(remote, news) && list_empty(&remote->of_active))
 		list_append(&remote->apps->remotes.active, &remote->of_active);
 	return news;

@@ -135,15 +135,17 @@ const uint8_t *ring_arrived_at(struct ring *ring, uint64_t position);
 /* ring_sign - reading: say on which processor, so that the writer may be told by ring_find_reader() */
 void ring_sign(struct ring *ring);
 
-/* ring_find_reader - writing: look where the reader last read, seen from here; and what was seen */
+/* ring_find_reader - writing: look where the reader last read, seen from here */
 void ring_find_reader(struct ring *ring);
 
-/* ring_reader_processor - where the reader last read; -1: it does not say */
+/* ring_reader_processor - where the reader last read, as it says; below 0: it does not say */
 static inline int ring_reader_processor(const struct ring *ring)
 {
-	return (int)atomic_load_explicit(&ring->shared->reader.processor, memory_order_relaxed) - 1;
+	return (int)(atomic_load_explicit(&ring->shared->reader.processor, memory_order_relaxed) -
+		     1);
 }
 
+/* ring_reader_at - what ring_find_reader() has seen */
 static inline enum wait_peer ring_reader_at(const struct ring *ring)
 {
 	return (enum wait_peer)atomic_load_explicit(&ring->peer, memory_order_relaxed);

@@ -17,7 +17,7 @@
  * Two that run on one processor gain nothing by pauses.  Two that wait for each other on two, each among
  * others that want to run, would be better off on one: what the writer writes still stands in the caches
  * when the reader reads it, and the kernel's TCP brings them there, since it is where one wakes the other
- * that the kernel moves threads.  Who only yields is never moved.  So where a yield was enough every time,
+ * that the kernel moves threads.  Who only yields is never moved.  So where few yields were enough each time,
  * that one wait in 64 goes to sleep after its pauses, and is not judged by how long it slept.
  *
  * The policy is pure: it is told what happened and says what to do next.
@@ -38,8 +38,8 @@
 #define WAIT_SLEEPS_UNQUESTIONED 127U
 
 #define WAIT_PLACES_A_STEP 64U /* looked at in the time of a yield */
-#define WAIT_YIELDS_CROWDED 4U /* a wait that so many end, after all pauses: others want this processor */
-#define WAIT_CROWDED 4U /* such waits in a row, before it is believed */
+#define WAIT_YIELDS_CROWDED 4U /* few, after all pauses: others run meanwhile */
+#define WAIT_CROWDED 4U /* waits in a row that so few ended, before that is believed */
 
 /* Where the one that is waited for was last seen. */
 enum wait_peer { WAIT_PEER_ANYWHERE = 0, WAIT_PEER_HERE, WAIT_PEER_ELSEWHERE };
@@ -52,7 +52,7 @@ enum wait_step { WAIT_PAUSE, WAIT_YIELD, WAIT_SLEEP };
  * @pauses: looks worth taking before the first yield: more while they suffice, fewer when not
  * @sleeps: neither short nor long, in a row
  * @waits: since one took all pauses
- * @crowded: waits in a row that one yield ended, WAIT_CROWDED at most
+ * @crowded: waits in a row that a few yields ended, WAIT_CROWDED at most
  *
  * Threads that wait at one place share it, and may lose what another has just learned.
  */

@@ -25,8 +25,8 @@ static void what_is_remembered_is_right(void **state)
 		const struct roce_path *path = &paths[rand_r(&seed) % 4];
 		const uint16_t identification = (uint16_t)(rand_r(&seed) % 8);
 		const uint16_t fragment = rand_r(&seed) % 2 ? ROCE_DONT_FRAGMENT : 0;
-		const size_t length = 20 + 4 * ((size_t)rand_r(&seed) % 2 * HEADINGS +
-						(size_t)rand_r(&seed) % 8);
+		const size_t length =
+			20 + 4 * ((size_t)rand_r(&seed) % 2 * HEADINGS + (size_t)rand_r(&seed) % 8);
 
 		assert_int_equal(heading_icrc(headings, path, identification, fragment, length),
 				 roce_icrc_begin(path, identification, fragment, length));

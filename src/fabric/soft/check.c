@@ -46,7 +46,8 @@ bool check_icrc(struct soft_pair *pair, const struct soft_datagram *datagram, ui
 	bool own_kind = true, trusted;
 
 	if (!roce_gid_is_ipv4(datagram->path.source))
-		return icrc == icrc_of(device, datagram, 0); /* what is not known of IPv6 is not covered */
+		/* What is not known of IPv6 is not covered. */
+		return icrc == icrc_of(device, datagram, 0);
 	if (!explain(device, datagram, icrc, &own_kind))
 		return false;
 	trusted = pair->own_kind == CHECK_TRUST;

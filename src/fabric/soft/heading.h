@@ -3,7 +3,7 @@
  * The ICRC of what stands before the BTH, remembered
  *
  * Packets of a flow differ little before their BTH: in length, and in the place in their train.  To make
- * those headers and go through them anew for each packet would take a tenth of a daemon's time: not for the
+ * those headers and go through them anew for each packet would take a fifteenth of a daemon's time: not for the
  * arithmetic, but since what was just written in small pieces can only be read in large ones when all that
  * was written before it, such as a payload on its way to another processor's memory, has left this one.
  */
